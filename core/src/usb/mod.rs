@@ -1,8 +1,19 @@
-//! USB as a driver sees it. What is here is pure: the vocabulary and the descriptors.
+//! USB as a driver sees it: [`Device`], [`Interface`], [`Pipe`], and below them the transports. The verbs are DriverKit's (open, copy
+//! a pipe, asynchronous I/O, abort, clear stall, select an alternate setting, device request).
 
+mod core;
 pub mod descriptor;
+mod device;
+mod interface;
+mod pipe;
 mod setup;
+pub mod transfer;
+pub mod transport;
 mod types;
 
+pub use device::Device;
+pub use interface::Interface;
+pub use pipe::{Bulk, In, Interrupt, Out, Pipe, PipeDirection, PipeType, Rejected};
 pub use setup::{Recipient, RequestKind, SetupPacket, standard};
+pub use transfer::TransferError;
 pub use types::{Direction, Speed, TransferType, class, endpoint_number};
