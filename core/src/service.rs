@@ -13,11 +13,10 @@ use std::pin::Pin;
 use std::rc::{Rc, Weak};
 
 use tokio::sync::Notify;
-use tokio::task::JoinHandle;
 
 use crate::action::{Action, Completion};
 use crate::error::{Error, Result};
-use crate::source::{Drained, InterruptSource, TimerSource};
+use crate::source::{Drained, Gate, InterruptSource, SourceTask, TimerSource};
 
 /// A driver: its state, and how it starts.
 pub trait Driver: Sized + 'static {
@@ -48,8 +47,11 @@ struct Shared<D> {
     driver: RefCell<Option<D>>,
     /// Handlers that wait for the start to be done, or for the handler that is running.
     waiting: RefCell<VecDeque<Waiting<D>>>,
+    start: Rc<Gate>,
     started: Cell<bool>,
-    members: RefCell<Vec<Weak<dyn Member>>>,
+    /// The driver is gone, or will never be: handlers that come now are dropped, with the buffers that they carry.
+    over: Cell<bool>,
+    members: RefCell<Vec<Rc<dyn Member>>>,
     ending: RefCell<Option<Ending>>,
     changed: Notify,
 }
@@ -67,40 +69,306 @@ pub enum Ending {
 
 /// Something that ends with the driver.
 trait Member {
+    /// It has ended by itself and need not be kept.
+    fn is_over(&self) -> bool;
+    /// Begins to end it.
+    fn abort(&self);
+    /// Ends it.
     fn end(&self) -> Pin<Box<dyn Future<Output = ()> + '_>>;
 }
 
-impl<B: 'static> Member for ActionMember<B> {
+impl<B: 'static> Member for Action<B> {
+    fn is_over(&self) -> bool {
+        self.is_cancelled() && self.outstanding() == 0
+    }
+
+    fn abort(&self) {
+        self.begin_cancel();
+    }
+
     fn end(&self) -> Pin<Box<dyn Future<Output = ()> + '_>> {
-        Box::pin(self.0.cancel())
+        Box::pin(self.cancel())
     }
 }
 
-struct ActionMember<B>(Action<B>);
+impl Member for SourceTask {
+    fn is_over(&self) -> bool {
+        self.is_over()
+    }
+
+    fn abort(&self) {
+        self.abort();
+    }
+
+    fn end(&self) -> Pin<Box<dyn Future<Output = ()> + '_>> {
+        Box::pin(self.cancel())
+    }
+}
 
 impl Member for InterruptSource {
+    fn is_over(&self) -> bool {
+        self.task().is_over()
+    }
+
+    fn abort(&self) {
+        self.task().abort();
+    }
+
     fn end(&self) -> Pin<Box<dyn Future<Output = ()> + '_>> {
         Box::pin(self.cancel())
     }
 }
 
 impl Member for TimerSource {
+    fn is_over(&self) -> bool {
+        self.task().is_over()
+    }
+
+    fn abort(&self) {
+        self.task().abort();
+    }
+
     fn end(&self) -> Pin<Box<dyn Future<Output = ()> + '_>> {
         Box::pin(self.cancel())
     }
 }
 
-struct TaskMember(RefCell<Option<JoinHandle<()>>>);
+impl<D> Shared<D> {
+    /// Runs `handler` with the driver: now, or right after the start or the handler that is under way.
+    fn run(&self, handler: impl FnOnce(&mut D) + 'static) {
+        if self.over.get() {
+            return;
+        }
+        if !self.started.get() {
+            self.waiting.borrow_mut().push_back(Box::new(handler));
+            return;
+        }
+        let Ok(mut driver) = self.driver.try_borrow_mut() else {
+            self.waiting.borrow_mut().push_back(Box::new(handler));
+            return;
+        };
+        let Some(driver) = driver.as_mut() else { return };
+        handler(driver);
+        self.run_waiting(driver);
+    }
 
-impl Member for TaskMember {
-    fn end(&self) -> Pin<Box<dyn Future<Output = ()> + '_>> {
-        Box::pin(async {
-            let task = self.0.borrow_mut().take();
-            if let Some(task) = task {
-                task.abort();
-                // An aborted task ends with an error, which says just that.
-                let _ = task.await;
+    fn run_waiting(&self, driver: &mut D) {
+        loop {
+            let Some(next) = self.waiting.borrow_mut().pop_front() else { return };
+            next(driver);
+        }
+    }
+
+    fn begin(&self, driver: D) {
+        *self.driver.borrow_mut() = Some(driver);
+        self.started.set(true);
+        self.run(|_| ());
+        self.start.set(true);
+    }
+
+    fn end_with(&self, ending: Ending) {
+        self.ending.borrow_mut().get_or_insert(ending);
+        self.changed.notify_waiters();
+    }
+
+    fn add(&self, member: Rc<dyn Member>) {
+        let mut members = self.members.borrow_mut();
+        // Tasks come and go; those that are over make room.
+        if members.len() == members.capacity() {
+            members.retain(|member| !member.is_over());
+        }
+        members.push(member);
+    }
+
+    /// Ends all members; the driver still sees how its submissions end.
+    async fn end_members(&self) {
+        loop {
+            let members = std::mem::take(&mut *self.members.borrow_mut());
+            if members.is_empty() {
+                return;
             }
-        })
+            // All at once, then one by one: nothing new begins meanwhile.
+            members.iter().for_each(|member| member.abort());
+            for member in members {
+                member.end().await;
+            }
+        }
+    }
+
+    fn free(&self) {
+        self.over.set(true);
+        self.waiting.borrow_mut().clear();
+        let driver = self.driver.borrow_mut().take();
+        drop(driver);
+    }
+}
+
+impl<D: 'static> Context<D> {
+    fn new() -> Self {
+        let start = Gate::new();
+        start.set(false);
+        Self {
+            shared: Rc::new(Shared {
+                driver: RefCell::new(None),
+                waiting: RefCell::default(),
+                start,
+                started: Cell::new(false),
+                over: Cell::new(false),
+                members: RefCell::default(),
+                ending: RefCell::default(),
+                changed: Notify::new(),
+            }),
+        }
+    }
+
+    /// An action whose private state is the driver: `handler` is one of its methods.
+    pub fn action<B: 'static>(&self, mut handler: impl FnMut(&mut D, Completion<B>) + Clone + 'static) -> Action<B> {
+        let shared = Rc::downgrade(&self.shared);
+        let action = Action::new(move |completion| {
+            let Some(shared) = Weak::upgrade(&shared) else { return };
+            // The usual case, without boxing anything: the driver is there and idle.
+            if shared.started.get()
+                && let Ok(mut driver) = shared.driver.try_borrow_mut()
+                && let Some(driver) = driver.as_mut()
+            {
+                handler(driver, completion);
+                shared.run_waiting(driver);
+                return;
+            }
+            let mut handler = handler.clone();
+            shared.run(move |driver| handler(driver, completion));
+        });
+        self.shared.add(Rc::new(action.clone()));
+        action
+    }
+
+    /// A source that calls a method of the driver when `fd` is readable.
+    ///
+    /// # Errors
+    /// As [`InterruptSource::new`].
+    pub fn interrupt_source(
+        &self,
+        fd: BorrowedFd<'_>,
+        mut handler: impl FnMut(&mut D) -> Drained + 'static,
+    ) -> Result<Rc<InterruptSource>> {
+        let shared = Rc::downgrade(&self.shared);
+        let source = InterruptSource::behind(Some(self.shared.start.clone()), fd, move || {
+            let Some(shared) = shared.upgrade() else { return Drained::Yes };
+            let Ok(mut driver) = shared.driver.try_borrow_mut() else { return Drained::No };
+            let Some(driver) = driver.as_mut() else { return Drained::Yes };
+            let drained = handler(driver);
+            shared.run_waiting(driver);
+            drained
+        })?;
+        let source = Rc::new(source);
+        self.shared.add(source.clone());
+        Ok(source)
+    }
+
+    /// A timer that calls a method of the driver.
+    pub fn timer(&self, handler: impl FnMut(&mut D) + Clone + 'static) -> Rc<TimerSource> {
+        let shared = Rc::downgrade(&self.shared);
+        let timer = Rc::new(TimerSource::new(move || {
+            let mut handler = handler.clone();
+            if let Some(shared) = shared.upgrade() {
+                shared.run(move |driver| handler(driver));
+            }
+        }));
+        self.shared.add(timer.clone());
+        timer
+    }
+
+    /// Does `work` beside the handlers (a device request, which waits), then hands its result to a method of the driver.
+    pub fn spawn<T: 'static>(
+        &self,
+        work: impl Future<Output = T> + 'static,
+        then: impl FnOnce(&mut D, T) + 'static,
+    ) {
+        let shared = Rc::downgrade(&self.shared);
+        let task = tokio::task::spawn_local(async move {
+            let result = work.await;
+            if let Some(shared) = shared.upgrade() {
+                shared.run(move |driver| then(driver, result));
+            }
+        });
+        self.shared.add(Rc::new(SourceTask::new(task)));
+    }
+
+    /// The driver cannot go on. Whoever runs the service stops it; the first reason counts.
+    pub fn fail(&self, error: Error) {
+        self.shared.end_with(Ending::Failed(error));
+    }
+}
+
+impl<D> Clone for Context<D> {
+    fn clone(&self) -> Self {
+        Self { shared: self.shared.clone() }
+    }
+}
+
+impl<D: Driver> Service<D> {
+    /// Starts a driver on the calling thread's queue.
+    ///
+    /// # Errors
+    /// The driver's: everything that it began has ended.
+    pub async fn start(provider: D::Provider) -> Result<Self> {
+        let service = Self { context: Context::new() };
+        match D::start(&service.context, provider).await {
+            Ok(driver) => {
+                service.context.shared.begin(driver);
+                Ok(service)
+            }
+            Err(error) => {
+                service.context.shared.over.set(true);
+                service.context.shared.end_members().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Resolves when the driver cannot go on, or was stopped.
+    pub async fn ended(&self) -> Ending {
+        loop {
+            let changed = self.context.shared.changed.notified();
+            if let Some(ending) = &*self.context.shared.ending.borrow() {
+                return ending.clone();
+            }
+            changed.await;
+        }
+    }
+
+    /// Looks at the driver, or has it do something. `None`: it is stopped.
+    pub fn with<R>(&self, look: impl FnOnce(&mut D) -> R) -> Option<R> {
+        self.context.shared.driver.borrow_mut().as_mut().map(look)
+    }
+
+    /// Stops the driver. Resolves when its actions, sources and tasks have ended and it has been dropped.
+    pub async fn stop(self) -> Ending {
+        let shared = &self.context.shared;
+        shared.end_with(Ending::Stopped);
+        shared.run(D::stopping);
+        shared.end_members().await;
+        shared.free();
+        shared.ending.borrow().clone().unwrap_or(Ending::Stopped)
+    }
+}
+
+impl<D: Driver> Drop for Service<D> {
+    fn drop(&mut self) {
+        let shared = &self.context.shared;
+        shared.free();
+        shared.members.borrow_mut().drain(..).for_each(|member| member.abort());
+    }
+}
+
+impl<D: Driver> fmt::Debug for Service<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service").field("ending", &self.context.shared.ending.borrow()).finish_non_exhaustive()
+    }
+}
+
+impl<D> fmt::Debug for Context<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Context")
     }
 }

@@ -1,13 +1,12 @@
 //! A source that runs its handler when a file descriptor becomes readable. It must not know what the descriptor is.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 
 use tokio::sync::Notify;
-use tokio::task::JoinHandle;
 
-use super::sys;
+use super::{SourceTask, sys};
 use crate::error::{Error, Result};
 
 /// What a handler has left behind.
@@ -23,7 +22,7 @@ pub enum Drained {
 #[derive(Debug)]
 pub struct InterruptSource {
     gate: Rc<Gate>,
-    task: RefCell<Option<JoinHandle<()>>>,
+    task: SourceTask,
 }
 
 #[derive(Debug)]
@@ -39,14 +38,18 @@ impl Gate {
 
     pub(crate) fn set(&self, enabled: bool) {
         if enabled && !self.enabled.replace(enabled) {
-            self.opened.notify_one();
+            self.opened.notify_waiters();
         }
         self.enabled.set(enabled);
     }
 
     pub(crate) async fn pass(&self) {
-        while !self.enabled.get() {
-            self.opened.notified().await;
+        loop {
+            let opened = self.opened.notified();
+            if self.enabled.get() {
+                return;
+            }
+            opened.await;
         }
     }
 }
@@ -57,7 +60,16 @@ impl InterruptSource {
     ///
     /// # Errors
     /// System: no descriptor is left, or this one cannot be polled.
-    pub fn new(fd: BorrowedFd<'_>, mut handler: impl FnMut() -> Drained + 'static) -> Result<Self> {
+    pub fn new(fd: BorrowedFd<'_>, handler: impl FnMut() -> Drained + 'static) -> Result<Self> {
+        Self::behind(None, fd, handler)
+    }
+
+    /// The same, with a gate that has to be opened before the handler runs for the first time.
+    pub(crate) fn behind(
+        first: Option<Rc<Gate>>,
+        fd: BorrowedFd<'_>,
+        mut handler: impl FnMut() -> Drained + 'static,
+    ) -> Result<Self> {
         let watched = fd
             .try_clone_to_owned()
             .and_then(sys::watch)
@@ -66,6 +78,9 @@ impl InterruptSource {
         let task = tokio::task::spawn_local({
             let gate = gate.clone();
             async move {
+                if let Some(first) = first {
+                    first.pass().await;
+                }
                 loop {
                     gate.pass().await;
                     // It fails only when the event loop goes, and this task with it.
@@ -81,7 +96,7 @@ impl InterruptSource {
                 }
             }
         });
-        Ok(Self { gate, task: RefCell::new(Some(task)) })
+        Ok(Self { gate, task: SourceTask::new(task) })
     }
 
     /// Lets the handler run or not. What became ready meanwhile is not lost.
@@ -91,20 +106,11 @@ impl InterruptSource {
 
     /// Ends the source. When this resolves, the handler is not running and never runs again.
     pub async fn cancel(&self) {
-        let task = self.task.borrow_mut().take();
-        if let Some(task) = task {
-            task.abort();
-            // An aborted task ends with an error, which says just that.
-            let _ = task.await;
-        }
+        self.task.cancel().await;
     }
-}
 
-impl Drop for InterruptSource {
-    fn drop(&mut self) {
-        if let Some(task) = self.task.take() {
-            task.abort();
-        }
+    pub(crate) fn task(&self) -> &SourceTask {
+        &self.task
     }
 }
 

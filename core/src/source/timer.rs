@@ -1,17 +1,18 @@
 //! A source that runs its handler at a time. It must not know why.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Instant;
 
 use tokio::sync::Notify;
-use tokio::task::JoinHandle;
+
+use super::SourceTask;
 
 /// DriverKit's `IOTimerDispatchSource`. Its times are of the queue's clock ([`queue::now`](crate::queue::now)), to the millisecond.
 #[derive(Debug)]
 pub struct TimerSource {
     shared: Rc<Shared>,
-    task: RefCell<Option<JoinHandle<()>>>,
+    task: SourceTask,
 }
 
 #[derive(Debug)]
@@ -46,7 +47,7 @@ impl TimerSource {
                 }
             }
         });
-        Self { shared, task: RefCell::new(Some(task)) }
+        Self { shared, task: SourceTask::new(task) }
     }
 
     /// Sets the one time at which the handler runs next, in place of an earlier one; `None`: it does not.
@@ -58,25 +59,17 @@ impl TimerSource {
 
     /// Ends the source. When this resolves, the handler is not running and never runs again.
     pub async fn cancel(&self) {
-        let task = self.task.borrow_mut().take();
-        if let Some(task) = task {
-            task.abort();
-            // An aborted task ends with an error, which says just that.
-            let _ = task.await;
-        }
+        self.task.cancel().await;
     }
-}
 
-impl Drop for TimerSource {
-    fn drop(&mut self) {
-        if let Some(task) = self.task.take() {
-            task.abort();
-        }
+    pub(crate) fn task(&self) -> &SourceTask {
+        &self.task
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
     use std::time::Duration;
 
     use super::*;
