@@ -206,9 +206,10 @@ impl<W: Word> Writer<'_, W> {
         let (words, rest) = bytes.as_chunks::<WORD>();
         let (first, second) = run(self.data, self.index, words.len());
         let (head, tail) = words.split_at(first.len());
-        for (word, bytes) in first.iter().zip(head).chain(second.iter().zip(tail)) {
+        // for_each, since a chain that is iterated by hand asks at each word which half it is in.
+        first.iter().zip(head).chain(second.iter().zip(tail)).for_each(|(word, bytes)| {
             word.store(u64::from_ne_bytes(*bytes), Ordering::Relaxed);
-        }
+        });
         self.index = self.index.wrapping_add(words.len() as u64);
         self.carry[..rest.len()].copy_from_slice(rest);
         Ok(())
@@ -324,9 +325,9 @@ impl<M: Memory> Consumer<M> {
         let whole = words.len();
         let (first, second) = run(data, index, whole);
         let (head, tail) = words.split_at_mut(first.len());
-        for (bytes, word) in head.iter_mut().zip(first).chain(tail.iter_mut().zip(second)) {
+        head.iter_mut().zip(first).chain(tail.iter_mut().zip(second)).for_each(|(bytes, word)| {
             *bytes = word.load(Ordering::Relaxed).to_ne_bytes();
-        }
+        });
         if !rest.is_empty() {
             let word = word_at(data, index.wrapping_add(whole as u64)).load(Ordering::Relaxed).to_ne_bytes();
             rest.copy_from_slice(&word[..rest.len()]);

@@ -2,6 +2,7 @@
 //! scribbles while the other end works. They end in `Corrupt` or in entries, and never otherwise.
 
 use std::os::fd::AsFd;
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -142,7 +143,7 @@ fn indices_that_make_no_sense_are_refused_on_opening() {
     }
 }
 
-/// The body of a fuzz target: three bytes are an operation. Through the descriptors alone a peer writes into the memory
+/// The body of a fuzz target, with nothing but the public interface: three bytes are an operation. Through the descriptors alone a peer writes into the memory
 /// while both ends work; no result but a valid one is possible.
 fn data_queue(data: &[u8]) {
     let parts = Parts::create(64).unwrap();
@@ -182,7 +183,7 @@ fn data_queue(data: &[u8]) {
                 let _ = (consumer.prepare_wait(), producer.prepare_wait(usize::from(value)));
             }
             6 => {
-                // The next index or mark, a word around the indices that are in use.
+                // An index or a mark, around those that are in use.
                 let field = [Field::WriteIndex, Field::SpaceMark, Field::ReadIndex, Field::WakeMark]
                     [usize::from(where_) % 4];
                 let word = u64::from(value).wrapping_sub(8).to_ne_bytes();
@@ -224,9 +225,11 @@ fn scribbled(work: impl Fn(&mut Producer, &mut Consumer)) {
     for _ in 0..200 {
         let Rig { mut producer, mut consumer, memory } = rig();
         let done = AtomicBool::new(false);
+        let begin = Barrier::new(2);
         let mut state = random(&mut seed);
         thread::scope(|scope| {
             scope.spawn(|| {
+                begin.wait();
                 while !done.load(Ordering::Relaxed) {
                     let choice = random(&mut state);
                     let word = match choice % 8 {
@@ -243,6 +246,7 @@ fn scribbled(work: impl Fn(&mut Producer, &mut Consumer)) {
                     word.store(value, Ordering::Relaxed);
                 }
             });
+            begin.wait();
             // Told to end also if `work` panics.
             let result =
                 std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(&mut producer, &mut consumer)));

@@ -184,20 +184,28 @@ const TWO: &[&[u8]] = &[b"first---", b"second"];
 /// Many rounds of a ring of 4 words, with an empty entry, one that ends with its word, and one that takes all.
 const FOUR: &[&[u8]] = &[b"12345678", b"", b"1234567890", b"ab"];
 
+/// Without optimisation loom takes minutes, so only the interleavings with few preemptions are taken then.
+const fn bound(optimised: Option<usize>, otherwise: usize) -> Option<usize> {
+    if cfg!(debug_assertions) { Some(otherwise) } else { optimised }
+}
+
 #[test]
-fn loom_two_entries_pass_through_a_ring_of_one_in_all_interleavings() {
-    transfer(2, TWO, None, Without::Nothing);
+fn loom_two_entries_pass_through_a_ring_of_one() {
+    transfer(2, TWO, bound(None, 3), Without::Nothing);
 }
 
 #[test]
 fn loom_four_entries_pass_through_a_small_ring() {
-    transfer(4, FOUR, Some(3), Without::Nothing);
+    transfer(4, FOUR, bound(Some(3), 2), Without::Nothing);
 }
 
 /// Consumer arms, producer enqueues: nothing else happens that could wake it.
 fn armed_consumer(without: Without) {
     ::loom::model(move || {
-        let Ends { mut producer, mut consumer, data, .. } = ends(2, without);
+        let Ends { mut producer, mut consumer, data, space } = ends(2, without);
+        // A new queue is armed; one that an entry went through is not.
+        enqueue(&mut producer, b"before", &data).unwrap();
+        dequeue(&mut consumer, &mut [0; 8], &space).unwrap();
         let sender = {
             let data = data.clone();
             thread::spawn(move || enqueue(&mut producer, b"wake up", &data).unwrap())
@@ -254,5 +262,5 @@ fn loom_without_fences_a_producer_sleeps_for_ever() {
 #[test]
 #[should_panic(expected = "Corrupt")]
 fn loom_without_release_and_acquire_entries_are_torn() {
-    transfer(2, TWO, None, Without::Release);
+    transfer(2, TWO, bound(None, 3), Without::Release);
 }
