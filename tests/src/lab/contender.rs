@@ -1,0 +1,116 @@
+//! One way of turning a device into a network interface, whoever does it: the scenarios above know only this.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+use super::context::Context;
+use super::kernel_driver;
+use super::netns::wait_present;
+use super::outboard::{Line, Program, UNPLUGGED};
+use super::sysfs::wait_until;
+use super::usb_device::UsbDevice;
+use super::wire::Contender;
+
+/// An interface goes within moments of its device.
+const GONE: Duration = Duration::from_secs(15);
+
+/// A device that is being driven.
+#[derive(Debug)]
+pub(crate) struct Vended {
+    /// The network interface in the initial namespace.
+    pub(crate) interface: String,
+    device: UsbDevice,
+    driver: Driver,
+}
+
+#[derive(Debug)]
+enum Driver {
+    Kernel { interface: String },
+    Outboard(Program),
+    ByHand(Program),
+}
+
+impl Vended {
+    /// Has the contender take the device.
+    pub(crate) fn take(context: &Context, contender: Contender, device: &UsbDevice) -> Result<Self> {
+        let device = device.clone();
+        let settings = &context.settings;
+        let (interface, driver) = match contender {
+            Contender::Kernel => {
+                let (interface, net) = kernel_driver::bind(&device)?;
+                (net, Driver::Kernel { interface })
+            }
+            Contender::Outboard => {
+                let mut program = Program::start(Command::new(&settings.outboard).args(["attach", &device.port]))?;
+                let line = Line::parse(&program.line()?)?;
+                let mac = super::sysfs::read(Path::new("/sys/class/net").join(&line.interface).join("address"))?;
+                if mac != line.mac {
+                    bail!("outboard says that {} has the address {}, the kernel says {mac}", line.interface, line.mac);
+                }
+                (line.interface, Driver::Outboard(program))
+            }
+            Contender::ByHand => {
+                let ids = [super::sysfs::read(device.path().join("idVendor"))?, super::sysfs::read(device.path().join("idProduct"))?];
+                let mut program = Program::start(Command::new(&settings.by_hand).arg(ids.join(":")))?;
+                let line = program.line()?;
+                let name = line.split([',', ' ']).next().context("ecm-by-hand printed an empty line")?.to_owned();
+                (name, Driver::ByHand(program))
+            }
+        };
+        wait_present(&interface)?;
+        Ok(Self { interface, device, driver })
+    }
+
+    /// The driver's process, where it has one.
+    pub(crate) fn process(&self) -> Option<u32> {
+        match &self.driver {
+            Driver::Kernel { .. } => None,
+            Driver::Outboard(program) | Driver::ByHand(program) => Some(program.id()),
+        }
+    }
+
+    /// Has the contender give the device up. Outboard must end well and hand the device to the kernel's driver.
+    pub(crate) fn release(self) -> Result<()> {
+        match self.driver {
+            Driver::Kernel { interface } => kernel_driver::unbind(&interface, &self.interface),
+            Driver::Outboard(mut program) => {
+                let status = program.interrupt()?;
+                if !status.success() {
+                    bail!("outboard attach was interrupted and ended with {status}, not with 0");
+                }
+                wait_interface_gone(&self.interface)?;
+                kernel_driver::wait_bound(&self.device.ecm_interface()?)
+                    .context("the device was not given back to the kernel's driver")
+                    .map(drop)
+            }
+            Driver::ByHand(mut program) => {
+                // An example may end by the signal itself; it only has to end.
+                program.interrupt()?;
+                wait_interface_gone(&self.interface)
+            }
+        }
+    }
+
+    /// The device was unplugged: waits for a clean end.
+    pub(crate) fn unplugged(self) -> Result<()> {
+        match self.driver {
+            Driver::Kernel { .. } => {}
+            Driver::Outboard(mut program) => {
+                let status = program.wait()?;
+                if status.code() != Some(UNPLUGGED) {
+                    bail!("the device was unplugged; outboard attach ended with {status}, not with {UNPLUGGED}");
+                }
+            }
+            Driver::ByHand(mut program) => drop(program.wait()?),
+        }
+        wait_interface_gone(&self.interface)
+    }
+}
+
+fn wait_interface_gone(interface: &str) -> Result<()> {
+    let path = Path::new("/sys/class/net").join(interface);
+    wait_until(&format!("interface {interface} to go"), GONE, || !path.exists())
+}

@@ -1,0 +1,175 @@
+//! `cargo xtask lab`: builds the programs, boots the guest, collects what it says.
+//!
+//! What the scenarios do is in `tests/src/lab`; this side knows only how to boot and what only a host can do for a guest.
+
+mod control;
+mod guest;
+mod monitor;
+mod peer;
+
+pub(crate) use guest::kernel;
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+
+use crate::report::Report;
+use crate::wire::{Contender, Job, Listing, Outcome, Sample, Settings};
+use crate::{install, workspace};
+
+/// How many times the device changes hands in the scenario `cycles`.
+const CYCLES: u32 = 1000;
+
+/// Options of `cargo xtask lab`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Arguments {
+    /// Scenarios to run; all when none is named.
+    scenarios: Vec<String>,
+    /// Print the scenarios and what they do.
+    #[arg(long)]
+    list: bool,
+    /// Who drives the device: kernel, outboard, by-hand.
+    #[arg(long, value_delimiter = ',', default_values = ["kernel", "outboard"])]
+    contender: Vec<Contender>,
+    /// How often `cycles` takes the device and gives it back.
+    #[arg(long, default_value_t = CYCLES)]
+    cycles: u32,
+    /// Seconds of each throughput measurement.
+    #[arg(long, default_value_t = 3)]
+    seconds: u32,
+    /// Seconds for any scenario, in place of its own limit.
+    #[arg(long)]
+    timeout: Option<u64>,
+    /// Boot the guest and open a shell in it; nothing is run.
+    #[arg(long)]
+    shell: bool,
+}
+
+impl Default for Arguments {
+    fn default() -> Self {
+        Self {
+            scenarios: Vec::new(),
+            list: false,
+            contender: vec![Contender::Kernel, Contender::Outboard],
+            cycles: CYCLES,
+            seconds: 3,
+            timeout: None,
+            shell: false,
+        }
+    }
+}
+
+/// What a boot brought.
+#[derive(Debug, Default)]
+pub(crate) struct Results {
+    pub(crate) outcomes: Vec<Outcome>,
+    pub(crate) samples: Vec<Sample>,
+}
+
+/// The programs that the guest runs.
+#[derive(Debug)]
+pub(crate) struct Programs {
+    runner: PathBuf,
+    outboard: PathBuf,
+    by_hand: PathBuf,
+}
+
+/// `cargo xtask lab`.
+pub(crate) fn command(arguments: &Arguments) -> Result<()> {
+    let programs = build(&arguments.contender)?;
+    let listing = list(&programs)?;
+    if arguments.list {
+        for (name, about) in &listing {
+            println!("{name:14} {about}");
+        }
+        return Ok(());
+    }
+    if !install::ready(install::Need::Lab)? {
+        eprintln!("lab: SKIPPED");
+        return Ok(());
+    }
+    if arguments.shell {
+        return guest::shell();
+    }
+    let scenarios = if arguments.scenarios.is_empty() {
+        listing.keys().filter(|name| !name.starts_with("bench-")).cloned().collect()
+    } else {
+        arguments.scenarios.clone()
+    };
+    if let Some(unknown) = scenarios.iter().find(|name| !listing.contains_key(*name)) {
+        let known: Vec<_> = listing.keys().map(String::as_str).collect();
+        bail!("there is no scenario {unknown:?}; there are {}", known.join(", "));
+    }
+    let job = Job {
+        scenarios,
+        contenders: arguments.contender.clone(),
+        settings: settings(&programs, arguments.cycles, arguments.seconds, 1, arguments.timeout),
+    };
+    let mut report = Report::new();
+    let results = run(&programs, job, "lab")?;
+    report.add(&results.samples, |_| None);
+    let folder = workspace::results("lab")?;
+    let name = if arguments.scenarios.is_empty() { "all".to_owned() } else { arguments.scenarios.join("+") };
+    let written = report.write(&folder, &name)?;
+    println!("\n{}\nwritten to {}", report.table(), written.display());
+    judge(&results)
+}
+
+/// An error when anything failed, or when there is nothing to judge.
+pub(crate) fn judge(results: &Results) -> Result<()> {
+    let failed: Vec<_> = results
+        .outcomes
+        .iter()
+        .filter(|outcome| outcome.failure.is_some())
+        .map(|outcome| format!("{} ({})", outcome.scenario, outcome.contender.name()))
+        .collect();
+    if results.outcomes.is_empty() {
+        bail!("no scenario ran: none of the chosen ones knows the chosen contenders");
+    }
+    if !failed.is_empty() {
+        bail!("failed: {}", failed.join(", "));
+    }
+    Ok(())
+}
+
+/// Settings for a job; the peer's port is filled in when it listens.
+pub(crate) fn settings(programs: &Programs, cycles: u32, seconds: u32, rounds: u32, timeout: Option<u64>) -> Settings {
+    Settings {
+        outboard: programs.outboard.display().to_string(),
+        by_hand: programs.by_hand.display().to_string(),
+        peer_port: 0,
+        cycles,
+        seconds,
+        rounds,
+        timeout,
+    }
+}
+
+/// Builds what the guest runs. The guest sees the machine's file system, so that nothing is copied.
+pub(crate) fn build(contenders: &[Contender]) -> Result<Programs> {
+    let mut arguments = vec!["build", "--release", "--bin", "lab-guest", "--bin", "outboard"];
+    if contenders.contains(&Contender::ByHand) {
+        arguments.extend(["--bin", "ecm-by-hand"]);
+    }
+    workspace::run(&mut workspace::cargo(&arguments))?;
+    let folder = workspace::build_dir().join("release");
+    Ok(Programs { runner: folder.join("lab-guest"), outboard: folder.join("outboard"), by_hand: folder.join("ecm-by-hand") })
+}
+
+fn list(programs: &Programs) -> Result<Listing> {
+    let output = Command::new(&programs.runner).arg("list").output().context("start lab-guest")?;
+    serde_json::from_slice(&output.stdout).context("the list of scenarios")
+}
+
+/// Boots one guest, has it do the job, and prints a line for each scenario as it ends.
+pub(crate) fn run(programs: &Programs, mut job: Job, kind: &str) -> Result<Results> {
+    let folder = workspace::results(kind)?;
+    let peer = peer::Peer::start()?;
+    job.settings.peer_port = peer.port();
+    let mut guest = guest::Guest::boot(&programs.runner, &folder)?;
+    let result = control::converse(&mut guest, job, &folder);
+    guest.end();
+    result
+}
