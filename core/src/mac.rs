@@ -12,7 +12,7 @@ use std::str::FromStr;
 /// assert!(mac.is_local() && !mac.is_multicast());
 /// assert_eq!(mac.to_string(), "52:54:00:12:34:56");
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct MacAddr([u8; 6]);
 
 impl MacAddr {

@@ -11,6 +11,7 @@ use std::marker::PhantomData;
 
 use bytes::{Bytes, BytesMut};
 
+use crate::family::ethernet::FrameBuffer;
 use crate::usb::{Direction, In, Out, PipeDirection};
 use sys::MappedSlice;
 
@@ -196,6 +197,25 @@ impl BufferDescriptor<In> {
     /// A heap buffer whose contents are `data`, as a transfer would leave it. For tests.
     pub fn received(data: &[u8]) -> Self {
         BytesMut::from(data).into()
+    }
+}
+
+/// A transfer buffer holds one frame, so a family moves frames straight into and out of it.
+impl<D: PipeDirection> FrameBuffer for BufferDescriptor<D> {
+    fn frame(&self) -> &[u8] {
+        self.data()
+    }
+
+    fn frame_mut(&mut self) -> &mut [u8] {
+        self.data_mut()
+    }
+
+    fn space(&mut self) -> &mut [u8] {
+        self.space_mut()
+    }
+
+    fn set_len(&mut self, len: usize) {
+        self.raw.set_len(len);
     }
 }
 
