@@ -3,6 +3,7 @@
 pub mod action;
 pub mod buffer;
 mod error;
+pub mod family;
 mod mac;
 pub mod queue;
 pub mod service;

@@ -1,0 +1,189 @@
+//! An interface in memory, for tests of whole drivers: what the host sends and wants is scripted, what it gets is
+//! kept. It has no descriptors, so no event loop is needed, and it does not merge or cut.
+
+use std::collections::VecDeque;
+use std::os::fd::BorrowedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::frame::{self, ETHERNET_HEADER};
+use super::{Counters, EthernetInterface, FrameBuffer, HostWish, Received, Transmit};
+use crate::{Error, ErrorKind, Result};
+
+/// The driver's side.
+#[derive(Debug)]
+pub struct MemoryInterface {
+    name: String,
+    host: MemoryHost,
+    counters: Counters,
+    saw_membership_report: bool,
+}
+
+/// The host's side; clones are the same host.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryHost {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    to_device: VecDeque<Vec<u8>>,
+    from_device: VecDeque<Vec<u8>>,
+    carrier: bool,
+    speed: Option<(u32, bool)>,
+    wish: HostWish,
+    deleted: bool,
+}
+
+impl MemoryInterface {
+    /// An interface of this name that is up, without carrier, and the host that it belongs to.
+    pub fn new(name: impl Into<String>) -> (Self, MemoryHost) {
+        let host = MemoryHost::default();
+        host.state().wish = HostWish { up: true, ..HostWish::default() };
+        let interface = Self {
+            name: name.into(),
+            host: host.clone(),
+            counters: Counters::default(),
+            saw_membership_report: false,
+        };
+        (interface, host)
+    }
+
+    fn alive(&self) -> Result<MutexGuard<'_, State>> {
+        let state = self.host.state();
+        if state.deleted {
+            let operation = format!("use the network interface {}", self.name);
+            return Err(Error::new(ErrorKind::NotFound, operation, "somebody has deleted it"));
+        }
+        Ok(state)
+    }
+}
+
+impl MemoryHost {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues a frame for the device.
+    pub fn send(&self, frame: impl Into<Vec<u8>>) {
+        self.state().to_device.push_back(frame.into());
+    }
+
+    /// Frames that the driver has not taken yet.
+    pub fn unsent(&self) -> usize {
+        self.state().to_device.len()
+    }
+
+    /// The oldest frame from the device that was not asked for yet.
+    pub fn received(&self) -> Option<Vec<u8>> {
+        self.state().from_device.pop_front()
+    }
+
+    /// Whether there is a link.
+    pub fn carrier(&self) -> bool {
+        self.state().carrier
+    }
+
+    /// Mbit/s and full duplex, once they were told.
+    pub fn speed(&self) -> Option<(u32, bool)> {
+        self.state().speed
+    }
+
+    /// Changes what the host wants.
+    pub fn set_wish(&self, wish: HostWish) {
+        self.state().wish = wish;
+    }
+
+    /// Deletes the interface under the driver.
+    pub fn delete(&self) {
+        self.state().deleted = true;
+    }
+}
+
+impl EthernetInterface for MemoryInterface {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn receive<B: FrameBuffer>(&mut self, frames: &mut [B]) -> Result<Received> {
+        let mut counters = self.counters;
+        let mut received = Received::default();
+        let mut state = self.alive()?;
+        for frame in frames.iter().map(FrameBuffer::frame) {
+            if frame.len() < ETHERNET_HEADER {
+                counters.received_runts += 1;
+            } else if !state.wish.up {
+                counters.received_while_down += 1;
+            } else {
+                state.from_device.push_back(frame.to_vec());
+                counters.received_frames += 1;
+                counters.received_bytes += frame.len() as u64;
+                counters.received_writes += 1;
+                received.delivered += 1;
+            }
+        }
+        drop(state);
+        received.dropped = frames.len() - received.delivered;
+        self.counters = counters;
+        Ok(received)
+    }
+
+    fn transmit<B: FrameBuffer>(&mut self, free: &mut Vec<B>, ready: &mut Vec<B>) -> Result<Transmit> {
+        let mut counters = self.counters;
+        let mut saw_membership_report = self.saw_membership_report;
+        let mut state = self.alive()?;
+        let end = loop {
+            if free.is_empty() {
+                break Transmit::NoBuffers;
+            }
+            let Some(frame) = state.to_device.pop_front() else { break Transmit::Drained };
+            let Some(mut buffer) = free.pop() else { break Transmit::NoBuffers };
+            let Some(space) = buffer.space().get_mut(..frame.len()) else {
+                counters.transmitted_oversize += 1;
+                free.push(buffer);
+                continue;
+            };
+            space.copy_from_slice(&frame);
+            buffer.set_len(frame.len());
+            saw_membership_report |= frame::is_membership_report(&frame);
+            counters.transmitted_frames += 1;
+            counters.transmitted_bytes += frame.len() as u64;
+            ready.push(buffer);
+        };
+        drop(state);
+        self.counters = counters;
+        self.saw_membership_report = saw_membership_report;
+        Ok(end)
+    }
+
+    fn readiness(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    fn set_carrier(&mut self, up: bool) -> Result<()> {
+        self.alive()?.carrier = up;
+        Ok(())
+    }
+
+    fn set_speed(&mut self, mbit: u32, full_duplex: bool) -> Result<()> {
+        self.alive()?.speed = Some((mbit, full_duplex));
+        Ok(())
+    }
+
+    fn wish(&mut self) -> Result<HostWish> {
+        let wish = self.alive()?.wish.clone();
+        self.saw_membership_report = false;
+        Ok(wish)
+    }
+
+    fn wish_readiness(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    fn wish_may_have_changed(&self) -> bool {
+        self.saw_membership_report
+    }
+
+    fn counters(&self) -> &Counters {
+        &self.counters
+    }
+}
