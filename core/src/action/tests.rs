@@ -32,7 +32,9 @@ fn play(script: &[Step]) -> Result<(), String> {
                 Err((_, buffer)) if action.is_cancelled() && buffer == open.len() => {}
                 Err(_) => return Err("a live action refused, or kept the buffer".into()),
             },
-            Step::End(n) => open[n].take().expect("the script ends what is open").end(Outcome::Completed(Ok(n))),
+            Step::End(n) => {
+                open[n].take().expect("the script ends what is open").end(Outcome::Completed(Ok(n)))
+            }
             Step::Drop(n) => drop(open[n].take()),
             Step::Cancel => action.begin_cancel(),
         }

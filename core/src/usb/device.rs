@@ -50,8 +50,9 @@ impl Device {
             .map_err(|malformed| Error::from(malformed).device(&info.name))?;
         let core = DeviceCore::start(Box::new(transport));
         let known = info.configuration;
-        let device =
-            Self { shared: Rc::new(Shared { core, info, descriptors, configuration: Cell::new(known.unwrap_or(0)) }) };
+        let device = Self {
+            shared: Rc::new(Shared { core, info, descriptors, configuration: Cell::new(known.unwrap_or(0)) }),
+        };
         if known.is_none() {
             let answer = device.request_in(GET_CONFIGURATION).await?;
             device.shared.configuration.set(answer.first().copied().unwrap_or(0));

@@ -38,7 +38,7 @@ impl MemoryInterface {
     /// An interface of this name that is up, without carrier, and the host that it belongs to.
     pub fn new(name: impl Into<String>) -> (Self, MemoryHost) {
         let host = MemoryHost::default();
-        host.state().wish = HostWish { up: true, mtu: 1500, ..HostWish::default() };
+        host.state().wish = HostWish { up: true, ..HostWish::default() };
         let interface = Self {
             name: name.into(),
             host: host.clone(),

@@ -63,7 +63,7 @@ pub enum Transmit {
 }
 
 /// What the host wants of its interface, for the device's packet filters.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostWish {
     /// The interface was brought up; while it is not, every received frame is dropped.
     pub up: bool,
@@ -78,6 +78,19 @@ pub struct HostWish {
     /// The groups whose frames the host wants, in the kernel's order. Some may be unicast addresses that were added
     /// as such.
     pub multicast: Vec<MacAddr>,
+}
+
+impl Default for HostWish {
+    fn default() -> Self {
+        Self {
+            up: false,
+            promiscuous: false,
+            all_multicast: false,
+            mtu: 1500,
+            mac: MacAddr::ZERO,
+            multicast: Vec::new(),
+        }
+    }
 }
 
 /// What went over an interface since it was opened. "Received" is from the device to the host.
