@@ -187,3 +187,40 @@ impl EthernetInterface for MemoryInterface {
         &self.counters
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::VecBuffer;
+    use super::*;
+
+    #[test]
+    fn frames_go_both_ways_and_a_deletion_is_seen() {
+        let (mut interface, host) = MemoryInterface::new("ecm0");
+        host.send(vec![1; 60]);
+        host.send(vec![2; 200]);
+        host.send(vec![3; 61]);
+        let (mut free, mut ready) = (vec![VecBuffer::new(100)], Vec::new());
+        assert_eq!(interface.transmit(&mut free, &mut ready).unwrap(), Transmit::NoBuffers);
+        assert_eq!((ready[0].frame(), host.unsent()), (&[1; 60][..], 2));
+        free.append(&mut ready);
+        assert_eq!(interface.transmit(&mut free, &mut ready).unwrap(), Transmit::NoBuffers);
+        assert_eq!((ready[0].frame(), interface.counters().transmitted_oversize), (&[3; 61][..], 1));
+        free.append(&mut ready);
+        assert_eq!(interface.transmit(&mut free, &mut ready).unwrap(), Transmit::Drained);
+
+        let mut frames = [VecBuffer::from(vec![4; 60]), VecBuffer::from(vec![5; 13])];
+        let received = interface.receive(&mut frames).unwrap();
+        assert_eq!(received, Received { delivered: 1, dropped: 1 });
+        assert_eq!((host.received(), host.received()), (Some(vec![4; 60]), None));
+        host.set_wish(HostWish { up: false, ..interface.wish().unwrap() });
+        assert_eq!(interface.receive(&mut frames[..1]).unwrap().dropped, 1);
+        interface.set_carrier(true).unwrap();
+        interface.set_speed(480, true).unwrap();
+        assert_eq!((host.carrier(), host.speed()), (true, Some((480, true))));
+
+        host.delete();
+        assert_eq!(interface.receive(&mut frames).unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(interface.transmit(&mut free, &mut ready).unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(free.len(), 1);
+    }
+}

@@ -24,6 +24,10 @@ const SCRATCH: usize = (64 + 4) << 10;
 /// Buffers of one read. 64 KiB in segments of 1,448 bytes are 46.
 const MAX_BUFFERS: usize = 64;
 
+/// Single frames in a row after which no superframe is expected, so that a host that only acknowledges does not pay
+/// for long lists of buffers that nothing goes into.
+const PATIENCE: usize = 64;
+
 /// How a superframe is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Shape {
@@ -52,6 +56,8 @@ struct Rest {
 pub struct Scatter {
     scratch: Box<[u8]>,
     expected: Option<Shape>,
+    /// Single frames since the last superframe.
+    singles: usize,
     rest: Option<Rest>,
     saw_membership_report: bool,
 }
@@ -61,6 +67,7 @@ impl Default for Scatter {
         Self {
             scratch: vec![0; SCRATCH].into_boxed_slice(),
             expected: None,
+            singles: 0,
             rest: None,
             saw_membership_report: false,
         }
@@ -168,6 +175,10 @@ impl Scatter {
         let header = VnetHeader::from_bytes(header);
 
         if header.gso() == Gso::None {
+            self.singles += 1;
+            if self.singles == PATIENCE {
+                self.expected = None;
+            }
             if len > capacity {
                 counters.transmitted_oversize += 1;
                 return Ok(());
@@ -207,6 +218,7 @@ impl Scatter {
         }
         counters.transmitted_superframes += 1;
         self.expected = Some(found);
+        self.singles = 0;
         let mut next = 0;
         if shape == Some(found) {
             while next < segmenter.segments().min(buffers) {
