@@ -2,7 +2,6 @@
 //! device is driven.
 
 mod command;
-mod counting;
 mod exit;
 mod matching;
 mod output;
