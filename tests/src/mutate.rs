@@ -12,7 +12,7 @@ impl Random {
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -21,7 +21,7 @@ impl Random {
 
     /// A number below `end`; 0 if `end` is 0.
     pub fn below(&mut self, end: usize) -> usize {
-        (self.next() >> 33) as usize % end.max(1)
+        (self.number() >> 33) as usize % end.max(1)
     }
 }
 
@@ -37,7 +37,7 @@ pub fn mutate(bytes: &mut Vec<u8>, other: &[u8], random: &mut Random) {
         let at = random.below(bytes.len());
         let length = random.below(bytes.len() - at).min(64);
         match random.below(9) {
-            0 if !bytes.is_empty() => bytes[at] = random.next() as u8,
+            0 if !bytes.is_empty() => bytes[at] = random.number() as u8,
             1 if !bytes.is_empty() => bytes[at] ^= 1 << random.below(8),
             2 | 3 if !bytes.is_empty() => bytes[at] = EDGES[random.below(EDGES.len())],
             4 => bytes.truncate(at),
@@ -51,7 +51,7 @@ pub fn mutate(bytes: &mut Vec<u8>, other: &[u8], random: &mut Random) {
                 let piece = &other[from..from + random.below(other.len() - from).min(64)];
                 bytes.splice(at..at, piece.iter().copied());
             }
-            _ => bytes.insert(at, random.next() as u8),
+            _ => bytes.insert(at, random.number() as u8),
         }
         bytes.truncate(LONGEST);
     }
