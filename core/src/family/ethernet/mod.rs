@@ -178,8 +178,9 @@ pub trait EthernetInterface {
     /// What becomes readable when [`wish`](Self::wish) may have another answer.
     fn wish_readiness(&self) -> Option<BorrowedFd<'_>>;
 
-    /// Whether frames that the host sent tell that its multicast list may be another one, of which Linux before
-    /// 6.14 gives no other sign. To be looked at after [`transmit`](Self::transmit); costs nothing.
+    /// Whether a frame that the host sent tells that its multicast list may be another one: a report of membership
+    /// (IGMP, MLD). To be looked at after [`transmit`](Self::transmit); costs nothing. Groups that are joined without
+    /// a report, as for LLDP, give no sign at all, so [`wish`](Self::wish) is also to be asked from time to time.
     fn wish_may_have_changed(&self) -> bool;
 
     /// What went over the interface so far.

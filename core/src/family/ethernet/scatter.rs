@@ -13,7 +13,7 @@ use std::io::IoSliceMut;
 
 use rustix::io::Errno;
 
-use super::frame;
+use super::frame::{self, MAX_HEADERS};
 use super::segment::{self, Segmenter};
 use super::vnet::{Gso, VNET_HEADER_SIZE, VnetHeader};
 use super::{Counters, FrameBuffer, Transmit};
@@ -137,7 +137,9 @@ impl Scatter {
         read: &mut impl FnMut(&mut [IoSliceMut<'_>]) -> Result<usize, Errno>,
     ) -> Result<(), Errno> {
         let capacity = free.last_mut().map_or(0, |buffer| buffer.space().len());
-        let shape = self.expected.filter(|shape| shape.header_len + shape.mss <= capacity);
+        // The first part holds all headers, whatever comes.
+        let fits = |first: usize| (MAX_HEADERS..=capacity).contains(&first);
+        let shape = self.expected.filter(|shape| fits(shape.header_len + shape.mss));
         let parts = match shape {
             Some(Shape { header_len, mss }) => {
                 let wanted = SCRATCH.div_ceil(mss).min(MAX_BUFFERS);
