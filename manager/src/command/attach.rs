@@ -54,10 +54,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 fn select<'a>(devices: &'a [Found], selector: &Selector) -> Result<&'a Found, Failure> {
     discovery::select(devices, selector).map_err(|error| match &error {
-        SelectError::NotFound { .. } => {
+        SelectError::NotFound(_) => {
             Failure::new(Cause::NoSuchDevice, error.to_string()).with_hint("`outboard list` shows what is attached.")
         }
-        SelectError::Ambiguous { .. } => {
+        SelectError::Ambiguous(_) => {
             Failure::new(Cause::Ambiguous, error.to_string()).with_hint("Name the one you mean by its place, such as 1-2.3.")
         }
     })
