@@ -1,7 +1,7 @@
 //! Round-trip time of one small datagram on an idle link, by a pair of our own: ping's own clock and scheduling are too coarse for a p99.
 
 use std::net::UdpSocket;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -10,6 +10,9 @@ use super::netns::Netns;
 
 /// Where the echo listens.
 const PORT: u16 = 7007;
+
+/// Datagrams sent before the clock counts: they also wait for the echo to start and for ARP.
+pub(crate) const WARM_UP: usize = 10;
 
 /// The smallest frame's payload; see the iperf module.
 const PAYLOAD: usize = 18;
@@ -31,6 +34,22 @@ impl Echo {
         Ok(Self { child, address: format!("{address}:{PORT}") })
     }
 
+    /// Starts this very program on the loopback, allocating once for each datagram.
+    pub(crate) fn start_allocating() -> Result<Self> {
+        let address = format!("127.0.0.1:{PORT}");
+        let child = Command::new(std::env::current_exe()?)
+            .args(["echo", "--allocate", &address])
+            .stdin(Stdio::null())
+            .spawn()
+            .context("start the echo")?;
+        Ok(Self { child, address })
+    }
+
+    /// The echo's process.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Times `count` round trips; returns them sorted, in microseconds.
     pub(crate) fn round_trips(&self, count: usize) -> Result<Vec<f64>> {
         let socket = UdpSocket::bind("0.0.0.0:0")?;
@@ -39,8 +58,7 @@ impl Echo {
         let mut times = Vec::with_capacity(count);
         let mut lost = 0;
         let mut answer = [0; PAYLOAD];
-        // The first few also wait for the echo to start and for ARP.
-        for number in 0..count + 10 {
+        for number in 0..count + WARM_UP {
             let mut question = [0; PAYLOAD];
             question[..8].copy_from_slice(&(number as u64).to_be_bytes());
             let start = Instant::now();
@@ -51,7 +69,7 @@ impl Echo {
                 if lost > 20 {
                     bail!("{lost} of {number} datagrams were not answered");
                 }
-            } else if number >= 10 {
+            } else if number >= WARM_UP {
                 times.push(start.elapsed().as_secs_f64() * 1e6);
             }
         }
@@ -68,11 +86,14 @@ impl Drop for Echo {
 }
 
 /// The echo itself: sends every datagram back, for ever.
-pub(crate) fn echo(address: &str) -> Result<()> {
+pub(crate) fn echo(address: &str, allocate: bool) -> Result<()> {
     let socket = UdpSocket::bind(address)?;
     let mut buffer = [0; 2048];
     loop {
         let (length, from) = socket.recv_from(&mut buffer)?;
+        if allocate {
+            std::hint::black_box(Box::new(length));
+        }
         let _unreachable = socket.send_to(&buffer[..length], from);
     }
 }
