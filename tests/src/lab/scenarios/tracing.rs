@@ -17,7 +17,7 @@ pub(crate) fn run(context: &mut Context) -> Result<()> {
     let before = trace.counts()?;
     echo.round_trips(COUNT)?;
     let after = trace.counts()?;
-    let done = (COUNT + WARM_UP) as u64;
+    let done = (1 + WARM_UP + COUNT) as u64;
     let syscalls = after.syscalls - before.syscalls;
     ensure!(
         syscalls.abs_diff(2 * done) <= 20,
