@@ -77,6 +77,13 @@ pub(crate) fn wait_carrier(interface: &str, up: bool) -> Result<()> {
     })
 }
 
+/// Waits until an address answers at all: the link may still be coming up, and ARP with it.
+pub(crate) fn wait_reachable(address: &str, limit: Duration) -> Result<()> {
+    let mut command = Command::new("ping");
+    command.args(["-n", "-q", "-c", "1", "-W", "1", address]);
+    wait_until(&format!("{address} to answer"), limit, || output(&mut command).is_ok())
+}
+
 /// Pings an address `count` times and returns how many replies came.
 pub(crate) fn ping_replies(address: &str, count: u32) -> Result<u32> {
     let mut command = Command::new("ping");

@@ -1,15 +1,19 @@
 //! Round-trip time of one small datagram on an idle link, by a pair of our own: ping's own clock and scheduling are too coarse for a p99.
 
 use std::net::UdpSocket;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
 use super::netns::Netns;
+use super::sysfs::wait_for;
 
 /// Where the echo listens.
 const PORT: u16 = 7007;
+
+/// Datagrams sent after the first answer and before the clock counts.
+pub(crate) const WARM_UP: usize = 10;
 
 /// The smallest frame's payload; see the iperf module.
 const PAYLOAD: usize = 18;
@@ -31,28 +35,50 @@ impl Echo {
         Ok(Self { child, address: format!("{address}:{PORT}") })
     }
 
+    /// Starts this very program on the loopback, allocating once for each datagram.
+    pub(crate) fn start_allocating() -> Result<Self> {
+        let address = format!("127.0.0.1:{PORT}");
+        let child = Command::new(std::env::current_exe()?)
+            .args(["echo", "--allocate", &address])
+            .stdin(Stdio::null())
+            .spawn()
+            .context("start the echo")?;
+        Ok(Self { child, address })
+    }
+
+    /// The echo's process.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Times `count` round trips; returns them sorted, in microseconds.
     pub(crate) fn round_trips(&self, count: usize) -> Result<Vec<f64>> {
         let socket = UdpSocket::bind("0.0.0.0:0")?;
         socket.connect(&self.address)?;
-        socket.set_read_timeout(Some(Duration::from_secs(1)))?;
-        let mut times = Vec::with_capacity(count);
-        let mut lost = 0;
-        let mut answer = [0; PAYLOAD];
-        // The first few also wait for the echo to start and for ARP.
-        for number in 0..count + 10 {
+        socket.set_read_timeout(Some(Duration::from_millis(500)))?;
+        let mut number = 0u64;
+        let mut ask = || {
+            number += 1;
             let mut question = [0; PAYLOAD];
-            question[..8].copy_from_slice(&(number as u64).to_be_bytes());
+            question[..8].copy_from_slice(&number.to_be_bytes());
+            let mut answer = [0; PAYLOAD];
             let start = Instant::now();
-            let arrived =
+            let answered =
                 socket.send(&question).is_ok() && socket.recv(&mut answer).is_ok() && answer == question;
-            if !arrived {
-                lost += 1;
-                if lost > 20 {
-                    bail!("{lost} of {number} datagrams were not answered");
-                }
-            } else if number >= 10 {
-                times.push(start.elapsed().as_secs_f64() * 1e6);
+            answered.then(|| start.elapsed().as_secs_f64() * 1e6)
+        };
+        // A refusal comes at once while the echo is starting.
+        wait_for("the echo to answer", Duration::from_secs(30), || Ok(ask()))?;
+        let mut lost = 0;
+        let mut times = Vec::with_capacity(count);
+        for _ in 0..WARM_UP {
+            ask();
+        }
+        while times.len() < count {
+            match ask() {
+                Some(time) => times.push(time),
+                None if lost < 20 => lost += 1,
+                None => bail!("{lost} datagrams were lost on an idle link, {} were answered", times.len()),
             }
         }
         times.sort_by(f64::total_cmp);
@@ -68,11 +94,14 @@ impl Drop for Echo {
 }
 
 /// The echo itself: sends every datagram back, for ever.
-pub(crate) fn echo(address: &str) -> Result<()> {
+pub(crate) fn echo(address: &str, allocate: bool) -> Result<()> {
     let socket = UdpSocket::bind(address)?;
     let mut buffer = [0; 2048];
     loop {
         let (length, from) = socket.recv_from(&mut buffer)?;
+        if allocate {
+            std::hint::black_box(Box::new(length));
+        }
         let _unreachable = socket.send_to(&buffer[..length], from);
     }
 }

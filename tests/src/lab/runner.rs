@@ -14,7 +14,7 @@ use clap::{Parser, Subcommand};
 use super::context::{Context, say};
 use super::scenarios::{SCENARIOS, Scenario, clean_up};
 use super::sysfs::{read, wait_for};
-use super::wire::{Contender, Job, Listing, Outcome, PORT, Settings, ToGuest, ToHost};
+use super::wire::{Contender, Entry, Job, Listing, Outcome, PORT, Settings, ToGuest, ToHost};
 use super::{dongle, kernel_driver, pingpong};
 
 /// Runs scenarios of the kernel lab inside its guest.
@@ -46,6 +46,9 @@ enum Action {
     Echo {
         /// Address and port to listen at.
         address: String,
+        /// Allocate once for each datagram, for the test of the allocation counter.
+        #[arg(long)]
+        allocate: bool,
     },
 }
 
@@ -56,7 +59,7 @@ pub fn main() -> ExitCode {
         Action::Serve => serve(),
         Action::Scenario { name, contender, settings } => scenario(&name, contender, &settings),
         Action::Dongle(options) => dongle::serve(&options),
-        Action::Echo { address } => pingpong::echo(&address),
+        Action::Echo { address, allocate } => pingpong::echo(&address, allocate),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -68,8 +71,10 @@ pub fn main() -> ExitCode {
 }
 
 fn list() -> Result<()> {
+    let entry =
+        |scenario: &Scenario| Entry { about: scenario.about.to_owned(), default: scenario.default.to_vec() };
     let listing: Listing =
-        SCENARIOS.iter().map(|scenario| (scenario.name.to_owned(), scenario.about.to_owned())).collect();
+        SCENARIOS.iter().map(|scenario| (scenario.name.to_owned(), entry(scenario))).collect();
     println!("{}", serde_json::to_string_pretty(&listing)?);
     Ok(())
 }
@@ -108,11 +113,11 @@ fn serve() -> Result<()> {
     kernel_driver::load()?;
     let mut log = KernelLog::open()?;
     for name in &job.scenarios {
-        for &contender in &job.contenders {
-            let found = find(name)?;
-            if found.alternates && Some(&contender) != job.contenders.first() {
-                continue;
-            }
+        let found = find(name)?;
+        let chosen = if job.contenders.is_empty() { found.default } else { &job.contenders };
+        // A scenario that takes all contenders in turn runs once.
+        let runs = if found.alternates { 1 } else { chosen.len() };
+        for &contender in chosen.iter().take(runs) {
             if found.contenders.contains(&contender) {
                 log.mark()?;
                 let outcome = supervise(found, contender, &job, &mut port, &mut answers)?;

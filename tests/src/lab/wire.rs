@@ -48,7 +48,7 @@ impl std::str::FromStr for Contender {
 pub struct Job {
     /// Names of scenarios.
     pub scenarios: Vec<String>,
-    /// Who drives the device in each of them.
+    /// Who drives the device in each of them; each scenario's own choice when empty.
     pub contenders: Vec<Contender>,
     /// Everything else that a scenario wants to know.
     pub settings: Settings,
@@ -151,5 +151,14 @@ pub struct Outcome {
     pub seconds: f64,
 }
 
-/// What `lab-guest --list` prints: scenario names with a sentence each.
-pub type Listing = BTreeMap<String, String>;
+/// A scenario as the host needs to know it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Entry {
+    /// A sentence for people.
+    pub about: String,
+    /// Who runs it when nobody is named; nobody for what does not belong to a plain run of the lab.
+    pub default: Vec<Contender>,
+}
+
+/// What `lab-guest list` prints, by name.
+pub type Listing = BTreeMap<String, Entry>;

@@ -12,8 +12,8 @@ use super::Results;
 use super::guest::Guest;
 use crate::wire::{Ask, Job, Outcome, ToGuest, ToHost};
 
-/// From power-on to the runner's first word: 15 to 30 s on two idle cores.
-const BOOT: Duration = Duration::from_secs(180);
+/// From power-on to the runner's first word: 15 to 30 s on two idle cores, two minutes on two that are busy building.
+const BOOT: Duration = Duration::from_secs(300);
 
 /// Between scenarios the runner only cleans up; beyond a scenario's own limit it gets this much to end it itself.
 const MARGIN: Duration = Duration::from_secs(60);

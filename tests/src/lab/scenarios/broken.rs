@@ -9,10 +9,9 @@ use clap::ValueEnum;
 use crate::lab::contender::Vended;
 use crate::lab::context::Context;
 use crate::lab::dongle::descriptors::{Defect, PRODUCT, VENDOR};
-use crate::lab::netns::{ping, ping_replies, raise};
+use crate::lab::netns::{ping, ping_replies, raise, wait_reachable};
 use crate::lab::outboard::Program;
 use crate::lab::run::run as command;
-use crate::lab::sysfs::wait_until;
 use crate::lab::usb_device::UsbDevice;
 use crate::lab::wire::Contender;
 
@@ -125,7 +124,7 @@ pub(crate) fn stalls(context: &mut Context) -> Result<()> {
         let (dongle, device) = attach(&[option, "10"])?;
         let vended = Vended::take(context, context.contender, &device)?;
         raise(&vended.interface, HOST)?;
-        wait_until("the first ping", Duration::from_secs(15), || ping(DONGLE, 1, 56).is_ok())?;
+        wait_reachable(DONGLE, Duration::from_secs(15))?;
         // Every tenth frame is followed by a STALL. What is on its way then may be lost; what comes after the halt is cleared must not.
         let sent = 100;
         let replies = ping_replies(DONGLE, sent)?;
@@ -147,8 +146,7 @@ pub(crate) fn stalls(context: &mut Context) -> Result<()> {
 
 fn works(vended: &Vended) -> Result<()> {
     raise(&vended.interface, HOST)?;
-    // The first one also waits for the link and for ARP.
-    wait_until("the first ping", Duration::from_secs(8), || ping(DONGLE, 1, 56).is_ok())?;
+    wait_reachable(DONGLE, Duration::from_secs(8))?;
     ping(DONGLE, 3, 56)?;
     // Frames of 512 and 1024 bytes fill their last packet.
     for payload in [469, 470, 471, 981, 982, 983, 1472] {

@@ -5,6 +5,7 @@
 mod bench_ecm;
 mod broken;
 mod gadget;
+mod tracing;
 mod usb_net;
 
 use anyhow::Result;
@@ -21,6 +22,8 @@ pub(crate) struct Scenario {
     pub(crate) about: &'static str,
     /// Who can run it.
     pub(crate) contenders: &'static [Contender],
+    /// Who runs it when nobody is named: the kernel's driver takes part only where its figures are compared with ours.
+    pub(crate) default: &'static [Contender],
     /// Seconds after which it is ended.
     pub(crate) timeout: u64,
     /// Whether one run takes all contenders in turn, as a benchmark does.
@@ -31,6 +34,7 @@ pub(crate) struct Scenario {
 
 const BOTH: &[Contender] = &[Contender::Kernel, Contender::Outboard];
 
+const OURS: &[Contender] = &[Contender::Outboard];
 const ALL: &[Contender] = &[Contender::Kernel, Contender::Outboard, Contender::ByHand];
 
 /// Every scenario there is.
@@ -39,6 +43,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         name: "usb-net",
         about: "QEMU's usb-net: ping, checked TCP and UDP both ways, carrier, unplugged during a transfer, plugged in again.",
         contenders: BOTH,
+        default: BOTH,
         timeout: 90,
         alternates: false,
         run: usb_net::run,
@@ -47,6 +52,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         name: "gadget-high",
         about: "The kernel's ECM gadget at high speed: ping, iperf3 both ways, full-size VLAN frames, unplugged during a transfer.",
         contenders: BOTH,
+        default: BOTH,
         timeout: 90,
         alternates: false,
         run: gadget::high,
@@ -55,6 +61,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         name: "gadget-super",
         about: "The same at SuperSpeed.",
         contenders: BOTH,
+        default: BOTH,
         timeout: 90,
         alternates: false,
         run: gadget::superspeed,
@@ -63,6 +70,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         name: "cycles",
         about: "The gadget is taken and given back a thousand times; no file, task or interface may be left.",
         contenders: BOTH,
+        default: OURS,
         timeout: 420,
         alternates: false,
         run: gadget::cycles,
@@ -71,6 +79,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         name: "broken-gadget",
         about: "A dongle with one defect after another in its descriptors: refused clearly or made to work, and the next one served.",
         contenders: BOTH,
+        default: OURS,
         timeout: 240,
         alternates: false,
         run: broken::descriptors,
@@ -79,14 +88,25 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         name: "stalls",
         about: "A dongle that halts its bulk endpoints every ten frames: the halt is cleared and traffic goes on.",
         contenders: BOTH,
+        default: OURS,
         timeout: 90,
         alternates: false,
         run: broken::stalls,
     },
     Scenario {
+        name: "tracing",
+        about: "The counters of system calls and allocations against a process whose doings are known; no device.",
+        contenders: &[Contender::Kernel],
+        default: &[Contender::Kernel],
+        timeout: 60,
+        alternates: false,
+        run: tracing::run,
+    },
+    Scenario {
         name: "bench-ecm",
         about: "The benchmark of ECM; `cargo xtask bench ecm` runs it.",
         contenders: ALL,
+        default: &[],
         timeout: 2 * 3600,
         alternates: true,
         run: bench_ecm::run,
