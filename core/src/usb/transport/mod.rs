@@ -1,8 +1,9 @@
 //! What carries requests to a device: usbfs on this machine, a model in this process, a wrapper around another one. A transport
 //! lives on a queue and is driven by [`Device`](super::Device) alone; it must not know drivers, actions or families.
 
+pub mod fault;
 pub mod in_process;
-
+pub mod record;
 pub mod usbfs;
 
 use std::task::{Context, Poll};
