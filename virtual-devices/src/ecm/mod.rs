@@ -1,6 +1,7 @@
 //! An Ethernet dongle that speaks CDC-ECM (USB CDC 1.2; ECM 1.2, cited as CDC120 and ECM120), and what a test can have wrong about it. It
 //! must not know any driver: its constants are its own.
 
+pub mod broken;
 mod descriptors;
 mod dongle;
 mod fault;
