@@ -1,9 +1,11 @@
 //! An interface in memory, for tests of whole drivers: what the host sends and wants is scripted, what it gets is
-//! kept. It has no descriptors, so no event loop is needed, and it does not merge or cut.
+//! kept. Its readiness is an eventfd each, as real as a network interface's. It does not merge or cut.
 
 use std::collections::VecDeque;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustix::event::{EventfdFlags, eventfd};
 
 use super::frame::{self, ETHERNET_HEADER};
 use super::{Counters, EthernetInterface, FrameBuffer, HostWish, Received, Transmit};
@@ -22,6 +24,8 @@ pub struct MemoryInterface {
 #[derive(Debug, Clone, Default)]
 pub struct MemoryHost {
     state: Arc<Mutex<State>>,
+    sending: Arc<Signal>,
+    wishing: Arc<Signal>,
 }
 
 #[derive(Debug, Default)]
@@ -32,6 +36,36 @@ struct State {
     speed: Option<(u32, bool)>,
     wish: HostWish,
     deleted: bool,
+}
+
+/// A descriptor that is readable while it is raised; `None` where the system has none left.
+#[derive(Debug)]
+struct Signal(Option<OwnedFd>);
+
+impl Default for Signal {
+    fn default() -> Self {
+        Self(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).ok())
+    }
+}
+
+impl Signal {
+    fn raise(&self) {
+        if let Some(fd) = &self.0 {
+            // It fails only at 2^64 - 1 raises, and is readable then.
+            let _ = rustix::io::write(fd, &1u64.to_ne_bytes());
+        }
+    }
+
+    fn lower(&self) {
+        if let Some(fd) = &self.0 {
+            // It fails only when it is lowered already.
+            let _ = rustix::io::read(fd, &mut [0; 8]);
+        }
+    }
+
+    fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.0.as_ref().map(AsFd::as_fd)
+    }
 }
 
 impl MemoryInterface {
@@ -66,6 +100,7 @@ impl MemoryHost {
     /// Queues a frame for the device.
     pub fn send(&self, frame: impl Into<Vec<u8>>) {
         self.state().to_device.push_back(frame.into());
+        self.sending.raise();
     }
 
     /// Frames that the driver has not taken yet.
@@ -91,11 +126,13 @@ impl MemoryHost {
     /// Changes what the host wants.
     pub fn set_wish(&self, wish: HostWish) {
         self.state().wish = wish;
+        self.wishing.raise();
     }
 
     /// Deletes the interface under the driver.
     pub fn delete(&self) {
         self.state().deleted = true;
+        self.sending.raise();
     }
 }
 
@@ -135,7 +172,10 @@ impl EthernetInterface for MemoryInterface {
             if free.is_empty() {
                 break Transmit::NoBuffers;
             }
-            let Some(frame) = state.to_device.pop_front() else { break Transmit::Drained };
+            let Some(frame) = state.to_device.pop_front() else {
+                self.host.sending.lower();
+                break Transmit::Drained;
+            };
             let Some(mut buffer) = free.pop() else { break Transmit::NoBuffers };
             let Some(space) = buffer.space().get_mut(..frame.len()) else {
                 counters.transmitted_oversize += 1;
@@ -156,7 +196,7 @@ impl EthernetInterface for MemoryInterface {
     }
 
     fn readiness(&self) -> Option<BorrowedFd<'_>> {
-        None
+        self.host.sending.as_fd()
     }
 
     fn set_carrier(&mut self, up: bool) -> Result<()> {
@@ -171,12 +211,13 @@ impl EthernetInterface for MemoryInterface {
 
     fn wish(&mut self) -> Result<HostWish> {
         let wish = self.alive()?.wish.clone();
+        self.host.wishing.lower();
         self.saw_membership_report = false;
         Ok(wish)
     }
 
     fn wish_readiness(&self) -> Option<BorrowedFd<'_>> {
-        None
+        self.host.wishing.as_fd()
     }
 
     fn wish_may_have_changed(&self) -> bool {
