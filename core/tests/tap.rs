@@ -228,10 +228,11 @@ fn tcp_arrives_whole_with_a_small_mtu() {
 #[test]
 fn datagrams_and_pings_of_all_sizes_arrive() {
     joined("datagrams_and_pings_of_all_sizes_arrive", None, 8, |left, right| {
-        for (size, count) in [(0, 3), (56, 3), (1472, 3), (1473, 3), (9000, 2), (60000, 2)] {
+        for size in [0, 56, 57, 1472, 1473, 9000, 9000, 60000, 60000] {
             for host in ["10.77.0.2", "fd77::2"] {
-                // ping compares the content that comes back.
-                let output = left.exec(&format!("ping -c {count} -i 0.01 -W 5 -s {size} {host}"));
+                // One at a time: after a first answer, ping waits for others only two round trips long. It compares
+                // the content that comes back.
+                let output = left.exec(&format!("ping -c 1 -W 10 -s {size} {host}"));
                 assert!(output.contains(" 0% packet loss"), "{output}");
                 assert!(!output.contains("wrong data"), "{output}");
             }
