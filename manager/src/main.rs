@@ -5,6 +5,7 @@ mod command;
 mod exit;
 mod matching;
 mod output;
+mod statistics;
 mod sys;
 
 use std::process::ExitCode;

@@ -11,12 +11,12 @@ use outboard_core::usb::Device;
 use outboard_core::usb::discovery::{self, Found, SelectError, Selector};
 use outboard_core::usb::transport::usbfs::UsbFs;
 use outboard_core::{Error, ErrorKind};
-use outboard_usb_ecm::driver::{EcmDriver, Provider};
-use tokio::signal::unix::{SignalKind, signal};
+use outboard_usb_ecm::driver::{EcmDriver, Provider, Vended};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::exit::{Cause, Failure};
 use crate::matching;
-use crate::output::{interface_line, product_name};
+use crate::output::product_name;
 use crate::statistics;
 
 /// Drive a device in the foreground; Ctrl-C gives it back to the kernel's driver.
@@ -54,12 +54,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 fn select<'a>(devices: &'a [Found], selector: &Selector) -> Result<&'a Found, Failure> {
     discovery::select(devices, selector).map_err(|error| match &error {
-        SelectError::NotFound(_) => {
-            Failure::new(Cause::NoSuchDevice, error.to_string()).with_hint("`outboard list` shows what is attached.")
-        }
-        SelectError::Ambiguous(_) => {
-            Failure::new(Cause::Ambiguous, error.to_string()).with_hint("Name the one you mean by its place, such as 1-2.3.")
-        }
+        SelectError::NotFound { .. } => Failure::new(Cause::NoSuchDevice, error.to_string())
+            .with_hint("`outboard list` shows what is attached."),
+        SelectError::Ambiguous { .. } => Failure::new(Cause::Ambiguous, error.to_string())
+            .with_hint("Name the one you mean by its place, such as 1-2.3."),
     })
 }
 
@@ -85,7 +83,9 @@ fn check_in_use(found: &Found, needed: u8) -> Result<(), Failure> {
     if found.configuration == Some(needed) {
         return Ok(());
     }
-    let other = found.drivers.iter().find(|bound| bound.driver.is_some() && bound.networks.is_empty() && !is_companion(found, bound.interface));
+    let other = found.drivers.iter().find(|bound| {
+        bound.driver.is_some() && bound.networks.is_empty() && !is_companion(found, bound.interface)
+    });
     let Some(other) = other else { return Ok(()) };
     let text = format!(
         "{}: its Ethernet function is in configuration {needed}, and switching to it would take interface {} from {}",
@@ -104,7 +104,11 @@ fn check_in_use(found: &Found, needed: u8) -> Result<(), Failure> {
 
 /// The second interface of a network function has the same driver as the first, but no network interface of its own.
 fn is_companion(found: &Found, interface: u8) -> bool {
-    let driver = found.drivers.iter().find(|bound| bound.interface == interface).and_then(|bound| bound.driver.as_deref());
+    let driver = found
+        .drivers
+        .iter()
+        .find(|bound| bound.interface == interface)
+        .and_then(|bound| bound.driver.as_deref());
     found.drivers.iter().any(|bound| !bound.networks.is_empty() && bound.driver.as_deref() == driver)
 }
 
@@ -114,34 +118,23 @@ async fn drive(arguments: &Arguments, found: &Found) -> Result<(), Failure> {
     let transport = UsbFs::open(&found.node, &found.name, found.configuration)?;
     let device = Device::open(transport).await?;
     let options = TapOptions { name: arguments.name.clone(), ..TapOptions::default() };
-    let provider = Provider::new(device, move |vended| {
-        Tap::create(&TapOptions { mac: Some(vended.mac), mtu: Some(vended.mtu), ..options })
-    });
+    let provider = Provider::new(device, move |vended: &Vended| {
+        Tap::create(&TapOptions { mac: Some(vended.mac), mtu: Some(vended.mtu.into()), ..options })
+    })
+    .watched(|name, status| println!("{}", status.line(name)));
     let started = tokio::select! {
         biased;
         started = Service::<EcmDriver<Tap>>::start(provider) => started?,
         () = signals.stop() => return Ok(()),
     };
-    let mut printed = String::new();
     let ending = loop {
-        let changed = started.with(|driver| driver.changed());
-        let Some(changed) = changed else { break Ending::Stopped };
-        let line = started.with(|driver| {
-            let status = driver.status();
-            interface_line(status.name, status.mac, status.mbit, status.link_up)
-        });
-        if let Some(line) = line
-            && line != printed
-        {
-            println!("{line}");
-            printed = line;
-        }
         tokio::select! {
             biased;
-            () = signals.stop() => break Ending::Stopped,
+            asked = signals.next() => match asked {
+                Asked::Stop => break Ending::Stopped,
+                Asked::Statistics => write_statistics(arguments, &started),
+            },
             ending = started.ended() => break ending,
-            () = signals.statistics() => write_statistics(arguments, &started),
-            () = changed.notified() => {}
         }
     };
     write_statistics(arguments, &started);
@@ -157,18 +150,25 @@ async fn drive(arguments: &Arguments, found: &Found) -> Result<(), Failure> {
 
 fn write_statistics(arguments: &Arguments, service: &Service<EcmDriver<Tap>>) {
     let Some(path) = &arguments.stats else { return };
-    let Some(text) = service.with(|driver| statistics::json(driver)) else { return };
-    if let Err(error) = fs::write(path, text) {
+    let Some(counters) = service.with(|driver| statistics::json(driver)) else { return };
+    if let Err(error) = statistics::replace(path, &counters) {
         eprintln!("outboard: write {}: {error}", path.display());
     }
 }
 
 /// The signals that the foreground listens to.
 struct Signals {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-    hangup: tokio::signal::unix::Signal,
-    user: tokio::signal::unix::Signal,
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+    user: Signal,
+}
+
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Stop,
+    Statistics,
 }
 
 impl Signals {
@@ -182,18 +182,16 @@ impl Signals {
         })
     }
 
-    async fn stop(&mut self) {
+    async fn next(&mut self) -> Asked {
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-            _ = self.hangup.recv() => {}
+            _ = self.interrupt.recv() => Asked::Stop,
+            _ = self.terminate.recv() => Asked::Stop,
+            _ = self.hangup.recv() => Asked::Stop,
+            _ = self.user.recv() => Asked::Statistics,
         }
     }
 
-    async fn statistics(&mut self) {
-        // Without listeners left it would resolve at once, again and again.
-        if self.user.recv().await.is_none() {
-            std::future::pending().await
-        }
+    async fn stop(&mut self) {
+        while self.next().await != Asked::Stop {}
     }
 }

@@ -93,7 +93,9 @@ fn as_json(device: &Found, verdict: &Verdict) -> Value {
     let drivers: Vec<Value> = device
         .drivers
         .iter()
-        .map(|bound| json!({"interface": bound.interface, "driver": bound.driver, "networks": bound.networks}))
+        .map(
+            |bound| json!({"interface": bound.interface, "driver": bound.driver, "networks": bound.networks}),
+        )
         .collect();
     json!({
         "device": device.name,

@@ -54,10 +54,15 @@ pub(super) fn is_final(error: &Error) -> bool {
 }
 
 /// Sends a filter request. An error means that the device is gone.
-pub(super) async fn perform(control: &Interface, request: &FilterRequest) -> Result<(Answer, Option<Notice>)> {
+pub(super) async fn perform(
+    control: &Interface,
+    request: &FilterRequest,
+) -> Result<(Answer, Option<Notice>)> {
     let number = control.number();
     let result = match request {
-        FilterRequest::Packet(filter) => control.request_out(request::set_packet_filter(number, *filter), &[]).await,
+        FilterRequest::Packet(filter) => {
+            control.request_out(request::set_packet_filter(number, *filter), &[]).await
+        }
         FilterRequest::Multicast(groups) => {
             // The machine asks for no more than the device has; what does not fit in a request is refused like the device would.
             let offered = crate::proto::functional::MulticastFilters { count: u16::MAX, perfect: true };
@@ -83,7 +88,10 @@ pub(super) async fn perform(control: &Interface, request: &FilterRequest) -> Res
 }
 
 /// Shows the speed; an interface that cannot is no reason to stop.
-pub(super) fn show_speed<E: EthernetInterface>(interface: &mut E, speed: LinkSpeed) -> Result<Option<Notice>> {
+pub(super) fn show_speed<E: EthernetInterface>(
+    interface: &mut E,
+    speed: LinkSpeed,
+) -> Result<Option<Notice>> {
     // USB moves frames both ways at once, and CDC knows no duplex.
     match interface.set_speed(speed.down_mbit, true) {
         Ok(()) => Ok(None),
@@ -259,13 +267,15 @@ impl<E: EthernetInterface + 'static> EcmDriver<E> {
             }
             Action::Request(request) => {
                 let control = self.control.clone();
-                self.context.spawn(async move { perform(&control, &request).await }, |driver, result| match result {
-                    Ok((answer, notice)) => {
-                        driver.status.notices.extend(notice);
-                        driver.machine.handle_answer(answer);
-                        driver.drive();
+                self.context.spawn(async move { perform(&control, &request).await }, |driver, result| {
+                    match result {
+                        Ok((answer, notice)) => {
+                            driver.status.notices.extend(notice);
+                            driver.machine.handle_answer(answer);
+                            driver.drive();
+                        }
+                        Err(_) => driver.unplugged(),
                     }
-                    Err(_) => driver.unplugged(),
                 });
             }
             Action::ClearHalt(role) => self.clear_halt(role),
@@ -351,10 +361,14 @@ impl<E: EthernetInterface + 'static> EcmDriver<E> {
         let (kind, reason) = match trouble {
             Trouble::Stall => (ErrorKind::Stalled, "the endpoint stalls again and again, also after a reset"),
             Trouble::Fault => (ErrorKind::Faulted, "most transfers fail, also after a reset"),
-            Trouble::Overflow => (ErrorKind::Faulted, "most transfers bring more than they may, also after a reset"),
+            Trouble::Overflow => {
+                (ErrorKind::Faulted, "most transfers bring more than they may, also after a reset")
+            }
         };
         let _ = self.path.interface.set_carrier(false);
         let error = Error::new(kind, "transfer frames", reason);
-        self.fail(error.device(self.device.name()).interface(self.function.data_interface).endpoint(endpoint));
+        self.fail(
+            error.device(self.device.name()).interface(self.function.data_interface).endpoint(endpoint),
+        );
     }
 }
