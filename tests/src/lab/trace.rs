@@ -5,7 +5,8 @@
 //! program's default allocator ends in; both are counted in the kernel by histogram triggers.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -115,10 +116,14 @@ impl Allocations {
         let mut counters = Vec::new();
         for name in ALLOCATORS {
             let offset = offset(&symbols, name).with_context(|| format!("{library} has no {name}"))?;
-            write(
-                Path::new(TRACING).join("uprobe_events"),
-                &format!("p:outboard/{name} {library}:{offset:#x}\n"),
-            )?;
+            // Opening this file for anything but appending removes the probes that are there.
+            OpenOptions::new()
+                .append(true)
+                .open(Path::new(TRACING).join("uprobe_events"))
+                .and_then(|mut file| {
+                    file.write_all(format!("p:outboard/{name} {library}:{offset:#x}\n").as_bytes())
+                })
+                .with_context(|| format!("probe {name} of {library}"))?;
             counters.push(Counter::start(&format!("outboard/{name}"))?);
         }
         Ok(Self { counters })
