@@ -202,7 +202,7 @@ fn aborted_when_the_queue_ends() {
 #[test]
 fn a_handler_may_do_anything_when_the_queue_ends() {
     let told = Rc::new(RefCell::new(Vec::new()));
-    let kept: Rc<RefCell<Option<(Interface, Rc<Pipe<Bulk, In>>)>>> = Rc::default();
+    let kept: Rc<RefCell<Vec<(Interface, Rc<Pipe<Bulk, In>>)>>> = Rc::default();
     on_queue({
         let (told, kept) = (told.clone(), kept.clone());
         async move || {
@@ -223,7 +223,7 @@ fn a_handler_may_do_anything_when_the_queue_ends() {
                 }
             });
             pipe.async_io(pipe.buffer(PACKET), &action).unwrap();
-            *kept.borrow_mut() = Some((interface, pipe));
+            kept.borrow_mut().push((interface, pipe));
         }
     });
     assert_eq!(*told.borrow(), [Outcome::Aborted(Aborted::QueueEnded)]);

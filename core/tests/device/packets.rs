@@ -69,6 +69,24 @@ fn in_buffers_are_of_whole_packets_and_ask_for_whole_packets() {
 }
 
 #[test]
+fn a_transfer_of_many_packets_ends_without_another_event() {
+    on_queue(async || {
+        let (device, plug) = open().await;
+        let interface = device.interface(0).unwrap();
+        let pipe = interface.pipe::<Bulk, In>(BULK_IN).unwrap();
+        // More than the port moves in a turn.
+        const PACKETS: usize = 10_000;
+        plug.with(|model| {
+            model.say.entry(BULK_IN).or_default().extend((0..PACKETS).map(|n| vec![n as u8; PACKET]))
+        });
+        let io = pipe.io(pipe.buffer(PACKETS * PACKET));
+        let done = tokio::time::timeout(std::time::Duration::from_secs(1), io).await.expect("it ends");
+        assert_eq!(done.outcome, Outcome::Completed(Ok(PACKETS * PACKET)));
+        assert_eq!(done.buffer.data()[PACKET * (PACKETS - 1)], (PACKETS - 1) as u8);
+    });
+}
+
+#[test]
 fn what_ended_together_is_told_in_order_with_more_on_all_but_the_last() {
     on_queue(async || {
         let (device, plug) = open().await;
