@@ -293,7 +293,7 @@ impl<D: 'static> Context<D> {
         then: impl FnOnce(&mut D, T) + 'static,
     ) {
         let shared = Rc::downgrade(&self.shared);
-        let task = tokio::task::spawn_local(async move {
+        let task = crate::queue::spawn(async move {
             let result = work.await;
             if let Some(shared) = shared.upgrade() {
                 shared.run(move |driver| then(driver, result));

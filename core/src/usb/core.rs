@@ -151,7 +151,7 @@ impl DeviceCore {
             changed: Notify::new(),
             pump: RefCell::default(),
         });
-        let pump = tokio::task::spawn_local(pump(Rc::downgrade(&core)));
+        let pump = queue::spawn(pump(Rc::downgrade(&core)));
         *core.pump.borrow_mut() = Some(pump.abort_handle());
         let ended: Weak<dyn OnQueueEnd> = Rc::<Self>::downgrade(&core);
         queue::on_end(ended);

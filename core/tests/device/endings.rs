@@ -230,6 +230,20 @@ fn a_handler_may_do_anything_when_the_queue_ends() {
 }
 
 #[test]
+#[should_panic(expected = "a driver's bug, on purpose")]
+fn a_panic_in_a_handler_ends_the_queue() {
+    on_queue(async || {
+        let (device, plug) = open().await;
+        let interface = device.interface(0).unwrap();
+        let pipe = interface.pipe::<Bulk, In>(BULK_IN).unwrap();
+        let action = Action::new(|_| panic!("a driver's bug, on purpose"));
+        pipe.async_io(pipe.buffer(1), &action).unwrap();
+        plug.with(|model| model.say.entry(BULK_IN).or_default().push_back(vec![1]));
+        std::future::pending::<()>().await;
+    });
+}
+
+#[test]
 fn aborted_when_the_device_is_unplugged() {
     on_queue(async || {
         let w = waiting().await;

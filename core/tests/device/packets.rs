@@ -156,7 +156,7 @@ fn a_device_that_always_has_something_leaves_the_queue_to_others() {
             move |done: Completion<BufferDescriptor<Out>>| {
                 *sent.borrow_mut() += 1;
                 assert!(*sent.borrow() < 1_000_000, "nobody else got a turn");
-                if let Some(action) = &*slot.borrow() {
+                if let Some(action) = slot.borrow().as_ref() {
                     pipe.async_io(done.buffer, action).unwrap();
                 }
             }
