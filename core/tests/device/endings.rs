@@ -202,7 +202,7 @@ fn aborted_when_the_queue_ends() {
 #[test]
 fn a_handler_may_do_anything_when_the_queue_ends() {
     let told = Rc::new(RefCell::new(Vec::new()));
-    let kept: Rc<RefCell<Vec<(Interface, Rc<Pipe<Bulk, In>>)>>> = Rc::default();
+    let kept = Rc::new(RefCell::new(Vec::<(Interface, Rc<Pipe<Bulk, In>>)>::new()));
     on_queue({
         let (told, kept) = (told.clone(), kept.clone());
         async move || {
