@@ -172,6 +172,10 @@ impl<D> Shared<D> {
     }
 
     fn add(&self, member: Rc<dyn Member>) {
+        // Nobody would end it: the driver is gone.
+        if self.over.get() {
+            member.abort();
+        }
         let mut members = self.members.borrow_mut();
         // Tasks come and go; those that are over make room.
         if members.len() == members.capacity() {
@@ -198,7 +202,8 @@ impl<D> Shared<D> {
     fn free(&self) {
         self.over.set(true);
         self.waiting.borrow_mut().clear();
-        let driver = self.driver.borrow_mut().take();
+        // In use, when one of its own handlers lets go of the service: then it is dropped with the last of its contexts.
+        let driver = self.driver.try_borrow_mut().ok().and_then(|mut driver| driver.take());
         drop(driver);
     }
 }
@@ -288,7 +293,7 @@ impl<D: 'static> Context<D> {
         then: impl FnOnce(&mut D, T) + 'static,
     ) {
         let shared = Rc::downgrade(&self.shared);
-        let task = tokio::task::spawn_local(async move {
+        let task = crate::queue::spawn(async move {
             let result = work.await;
             if let Some(shared) = shared.upgrade() {
                 shared.run(move |driver| then(driver, result));
@@ -342,7 +347,12 @@ impl<D: Driver> Service<D> {
 
     /// Looks at the driver, or has it do something. `None`: it is stopped.
     pub fn with<R>(&self, look: impl FnOnce(&mut D) -> R) -> Option<R> {
-        self.context.shared.driver.borrow_mut().as_mut().map(look)
+        let mut driver = self.context.shared.driver.borrow_mut();
+        let driver = driver.as_mut()?;
+        let result = look(driver);
+        // Handlers that `look` set off.
+        self.context.shared.run_waiting(driver);
+        Some(result)
     }
 
     /// Stops the driver. Resolves when its actions, sources and tasks have ended and it has been dropped.

@@ -7,16 +7,20 @@
 
 mod sync;
 
-use std::cell::RefCell;
-use std::future::Future;
-use std::rc::Weak as LocalWeak;
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::pin;
+use std::rc::{Rc, Weak as LocalWeak};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 use std::{fmt, io, thread};
 
-use tokio::sync::mpsc;
-use tokio::task::LocalSet;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::{JoinHandle, LocalSet};
 
 pub use sync::DispatchError;
 
@@ -56,6 +60,25 @@ pub(crate) trait OnQueueEnd {
 struct Local {
     queue: Weak<Shared>,
     on_end: Vec<LocalWeak<dyn OnQueueEnd>>,
+    panicked: Rc<Panicked>,
+}
+
+/// How a panic in one of the queue's tasks gets out of it: the event loop would swallow it, and the driver would stand still.
+#[derive(Default)]
+struct Panicked {
+    payload: Cell<Option<Box<dyn Any + Send>>>,
+    happened: Notify,
+}
+
+impl Panicked {
+    async fn out(&self) -> ! {
+        loop {
+            self.happened.notified().await;
+            if let Some(payload) = self.payload.take() {
+                resume_unwind(payload);
+            }
+        }
+    }
 }
 
 thread_local! {
@@ -157,7 +180,7 @@ impl DispatchQueue {
         job: impl FnOnce() + Send + 'static,
     ) -> Result<(), DispatchError> {
         self.dispatch_async(move || {
-            tokio::task::spawn_local(async move {
+            spawn(async move {
                 tokio::time::sleep(delay).await;
                 job();
             });
@@ -193,6 +216,29 @@ impl fmt::Debug for DispatchQueue {
 /// The time now on the calling thread's queue; the machine's monotonic time off any queue.
 pub fn now() -> Instant {
     tokio::time::Instant::now().into_std()
+}
+
+/// Runs a task on the calling thread's queue. If it panics, so does the queue: handlers run in tasks, and a driver whose handler
+/// panicked must not go on half.
+pub(crate) fn spawn(task: impl Future<Output = ()> + 'static) -> JoinHandle<()> {
+    let panicked = LOCAL.with_borrow(|local| local.as_ref().map(|local| local.panicked.clone()));
+    tokio::task::spawn_local(async move {
+        let mut task = pin!(task);
+        poll_fn(|context| {
+            // What the panic left broken is never looked at again: the queue ends.
+            catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(context))).unwrap_or_else(|payload| {
+                match &panicked {
+                    Some(panicked) => {
+                        panicked.payload.set(Some(payload));
+                        panicked.happened.notify_one();
+                    }
+                    None => resume_unwind(payload),
+                }
+                Poll::Ready(())
+            })
+        })
+        .await;
+    })
 }
 
 /// Asks to be told when the calling thread's queue ends. Does nothing off any queue.
@@ -254,9 +300,19 @@ impl Prepared {
     }
 
     fn run<F: Future>(self, main: F) -> F::Output {
-        let output = self.tasks.block_on(&self.runtime, main);
+        let panicked = LOCAL.with_borrow(|local| local.as_ref().map(|local| local.panicked.clone()));
+        let panicked = panicked.unwrap_or_default();
+        let output = self.tasks.block_on(&self.runtime, async {
+            tokio::select! {
+                biased;
+                never = panicked.out() => never,
+                output = main => output,
+            }
+        });
         // Inside the runtime's context, since handlers that are told may look at the clock.
         let _context = self.runtime.enter();
+        // They may begin tasks too, which never run.
+        let tasks = self.tasks.enter();
         let on_end =
             LOCAL.with_borrow_mut(|local| local.as_mut().map(|local| std::mem::take(&mut local.on_end)));
         for who in on_end.into_iter().flatten() {
@@ -264,6 +320,7 @@ impl Prepared {
                 who.queue_ended();
             }
         }
+        drop(tasks);
         drop(self.tasks);
         output
     }
@@ -274,7 +331,7 @@ struct CurrentGuard;
 
 impl CurrentGuard {
     fn enter(shared: &Arc<Shared>) -> Self {
-        LOCAL.set(Some(Local { queue: Arc::downgrade(shared), on_end: Vec::new() }));
+        LOCAL.set(Some(Local { queue: Arc::downgrade(shared), on_end: Vec::new(), panicked: Rc::default() }));
         Self
     }
 }

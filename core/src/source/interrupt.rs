@@ -75,7 +75,7 @@ impl InterruptSource {
             .and_then(sys::watch)
             .map_err(|error| Error::os("watch a descriptor", error))?;
         let gate = Gate::new();
-        let task = tokio::task::spawn_local({
+        let task = crate::queue::spawn({
             let gate = gate.clone();
             async move {
                 if let Some(first) = first {

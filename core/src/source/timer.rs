@@ -25,7 +25,7 @@ impl TimerSource {
     /// A timer that is not set; `handler` runs on the calling thread's queue each time that it expires.
     pub fn new(mut handler: impl FnMut() + 'static) -> Self {
         let shared = Rc::new(Shared { wake_at: Cell::new(None), changed: Notify::new() });
-        let task = tokio::task::spawn_local({
+        let task = crate::queue::spawn({
             let shared = shared.clone();
             async move {
                 loop {

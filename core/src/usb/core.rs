@@ -35,6 +35,8 @@ pub(crate) struct DeviceCore {
     /// Claimed interfaces and the generation of their alternate setting.
     interfaces: RefCell<BTreeMap<u8, u32>>,
     generations: Cell<u32>,
+    /// The configuration is being changed: no interface can be taken.
+    configuring: Cell<bool>,
     gone: Cell<bool>,
     /// The queue has ended: what comes back now is told so.
     queue_ended: Cell<bool>,
@@ -47,12 +49,14 @@ pub(crate) struct DeviceCore {
 struct Flight {
     slots: Vec<Slot>,
     free: Vec<u32>,
+    /// Counts submissions, and so tells the users of a slot apart.
+    serial: u64,
     per_endpoint: [u32; ENDPOINTS],
 }
 
 enum Slot {
     Free,
-    Taken { whom: Whom, endpoint: Option<u8>, cancelled: bool },
+    Taken { whom: Whom, endpoint: Option<u8>, serial: u64, cancelled: bool },
 }
 
 enum Whom {
@@ -65,11 +69,12 @@ fn index(endpoint: u8) -> usize {
 }
 
 impl Flight {
-    fn take(&mut self, whom: Whom, endpoint: Option<u8>) -> Token {
+    fn take(&mut self, whom: Whom, endpoint: Option<u8>) -> (Token, u64) {
         if let Some(endpoint) = endpoint {
             self.per_endpoint[index(endpoint)] += 1;
         }
-        let slot = Slot::Taken { whom, endpoint, cancelled: false };
+        self.serial += 1;
+        let slot = Slot::Taken { whom, endpoint, serial: self.serial, cancelled: false };
         let token = match self.free.pop() {
             Some(token) => {
                 self.slots[token as usize] = slot;
@@ -81,12 +86,22 @@ impl Flight {
                 self.slots.len() as u32 - 1
             }
         };
-        Token(token)
+        (Token(token), self.serial)
+    }
+
+    /// Marks this submission, unless it has ended already; its slot may be another's by now.
+    fn cancel_one(&mut self, token: Token, wanted: u64) -> bool {
+        match self.slots.get_mut(token.0 as usize) {
+            Some(Slot::Taken { serial, cancelled, .. }) if *serial == wanted => {
+                !std::mem::replace(cancelled, true)
+            }
+            _ => false,
+        }
     }
 
     fn give_back(&mut self, token: Token) -> Option<(Whom, bool)> {
         let slot = std::mem::replace(self.slots.get_mut(token.0 as usize)?, Slot::Free);
-        let Slot::Taken { whom, endpoint, cancelled } = slot else { return None };
+        let Slot::Taken { whom, endpoint, cancelled, .. } = slot else { return None };
         if let Some(endpoint) = endpoint {
             self.per_endpoint[index(endpoint)] -= 1;
         }
@@ -94,19 +109,21 @@ impl Flight {
         Some((whom, cancelled))
     }
 
-    /// Marks what `which` picks and returns its tokens.
+    /// Marks what `which` picks and returns its tokens, the newest first: in the other order, the end of one would let the device begin
+    /// with the next, and what was to be cancelled in the middle of a stream would partly be sent.
     fn cancel(&mut self, which: impl Fn(&Whom, Option<u8>) -> bool) -> Vec<Token> {
         let mut tokens = Vec::new();
         for (token, slot) in self.slots.iter_mut().enumerate() {
-            if let Slot::Taken { whom, endpoint, cancelled } = slot
+            if let Slot::Taken { whom, endpoint, serial, cancelled } = slot
                 && !*cancelled
                 && which(whom, *endpoint)
             {
                 *cancelled = true;
-                tokens.push(Token(token as u32));
+                tokens.push((*serial, Token(token as u32)));
             }
         }
-        tokens
+        tokens.sort_unstable_by_key(|(serial, _)| std::cmp::Reverse(*serial));
+        tokens.into_iter().map(|(_, token)| token).collect()
     }
 
     fn is_empty(&self) -> bool {
@@ -123,16 +140,18 @@ impl DeviceCore {
             flight: RefCell::new(Flight {
                 slots: Vec::new(),
                 free: Vec::new(),
+                serial: 0,
                 per_endpoint: [0; ENDPOINTS],
             }),
             interfaces: RefCell::default(),
             generations: Cell::new(0),
+            configuring: Cell::new(false),
             gone: Cell::new(false),
             queue_ended: Cell::new(false),
             changed: Notify::new(),
             pump: RefCell::default(),
         });
-        let pump = tokio::task::spawn_local(pump(Rc::downgrade(&core)));
+        let pump = queue::spawn(pump(Rc::downgrade(&core)));
         *core.pump.borrow_mut() = Some(pump.abort_handle());
         let ended: Weak<dyn OnQueueEnd> = Rc::<Self>::downgrade(&core);
         queue::on_end(ended);
@@ -184,13 +203,13 @@ impl DeviceCore {
         operation: Operation,
         buffer: RawBuffer,
         whom: Whom,
-    ) -> Result<Token, (TransferError, RawBuffer)> {
+    ) -> Result<(Token, u64), (TransferError, RawBuffer)> {
         if self.gone.get() {
             return Err((TransferError::Unplugged, buffer));
         }
-        let token = self.flight.borrow_mut().take(whom, operation.endpoint());
+        let (token, serial) = self.flight.borrow_mut().take(whom, operation.endpoint());
         match self.transport.borrow_mut().submit(Urb { token, operation, buffer }) {
-            Ok(()) => Ok(token),
+            Ok(()) => Ok((token, serial)),
             Err((error, urb)) => {
                 drop(self.flight.borrow_mut().give_back(token));
                 Err((error, urb.buffer))
@@ -205,8 +224,8 @@ impl DeviceCore {
         buffer: RawBuffer,
     ) -> Result<RawBuffer, TransferError> {
         let (send, receive) = oneshot::channel();
-        let token = self.send(operation, buffer, Whom::Waiter(send)).map_err(|(error, _)| error)?;
-        let mut guard = CancelOnDrop { core: Rc::downgrade(self), token: Some(token) };
+        let submission = self.send(operation, buffer, Whom::Waiter(send)).map_err(|(error, _)| error)?;
+        let mut guard = CancelOnDrop { core: Rc::downgrade(self), submission: Some(submission) };
         let mut receive = receive;
         let (done, timed_out) = match tokio::time::timeout(CONTROL_TIMEOUT, &mut receive).await {
             Ok(done) => (done, false),
@@ -215,7 +234,7 @@ impl DeviceCore {
                 (receive.await, true)
             }
         };
-        guard.token = None;
+        guard.submission = None;
         // The slot's sender is dropped only with the whole device.
         let done = done.map_err(|_| TransferError::Unplugged)?;
         match done.status {
@@ -239,13 +258,34 @@ impl DeviceCore {
     }
 
     pub(super) fn claim(&self, interface: u8) -> Result<u32> {
+        let busy = |reason: &'static str| {
+            Err(Error::new(ErrorKind::Busy, "claim", reason).device(self.name()).interface(interface))
+        };
+        if self.configuring.get() {
+            return busy("the configuration is being changed");
+        }
         if self.interfaces.borrow().contains_key(&interface) {
-            return Err(Error::new(ErrorKind::Busy, "claim", "this program has it open already")
-                .device(self.name())
-                .interface(interface));
+            return busy("this program has it open already");
         }
         self.transport.borrow_mut().claim(interface)?;
         Ok(self.renew_interface(interface))
+    }
+
+    /// While the guard lives, no interface can be taken.
+    ///
+    /// # Errors
+    /// Busy: one is taken, or the configuration is being changed already.
+    pub(super) fn reconfigure(self: &Rc<Self>) -> Result<Configuring> {
+        let busy = |reason: String| {
+            Err(Error::new(ErrorKind::Busy, "set the configuration", reason).device(self.name()))
+        };
+        if let Some(interface) = self.interfaces.borrow().keys().next() {
+            return busy(format!("this program has interface {interface} open"));
+        }
+        if self.configuring.replace(true) {
+            return busy("it is being changed already".into());
+        }
+        Ok(Configuring(self.clone()))
     }
 
     /// Makes all pipes of the interface stale.
@@ -260,8 +300,12 @@ impl DeviceCore {
         self.interfaces.borrow().get(&interface).copied()
     }
 
-    pub(super) fn release(&self, interface: u8) {
+    /// Gives a claimed interface back, after asking that what is in flight on its endpoints end: its pipes may outlive it.
+    pub(super) fn release(&self, interface: u8, endpoints: impl Iterator<Item = u8> + Clone) {
         if self.interfaces.borrow_mut().remove(&interface).is_some() {
+            self.cancel_matching(|_, at| {
+                at.is_some_and(|at| endpoints.clone().any(|endpoint| endpoint == at))
+            });
             self.transport.borrow_mut().release(interface);
         }
     }
@@ -341,15 +385,28 @@ impl Drop for DeviceCore {
     }
 }
 
+/// While it lives, no interface can be taken.
+pub(super) struct Configuring(Rc<DeviceCore>);
+
+impl Drop for Configuring {
+    fn drop(&mut self) {
+        self.0.configuring.set(false);
+    }
+}
+
 struct CancelOnDrop {
     core: Weak<DeviceCore>,
-    token: Option<Token>,
+    submission: Option<(Token, u64)>,
 }
 
 impl CancelOnDrop {
     fn cancel(&mut self) {
-        if let (Some(token), Some(core)) = (self.token.take(), self.core.upgrade()) {
-            core.transport.borrow_mut().cancel(token);
+        if let (Some((token, serial)), Some(core)) = (self.submission.take(), self.core.upgrade()) {
+            // It may have ended without its waiter having looked, and its slot have been taken by another.
+            let in_flight = core.flight.borrow_mut().cancel_one(token, serial);
+            if in_flight {
+                core.transport.borrow_mut().cancel(token);
+            }
         }
     }
 }
@@ -379,5 +436,8 @@ async fn pump(core: Weak<DeviceCore>) {
         if reaped == Reaped::Gone {
             return;
         }
+        drop(core);
+        // A device that always has something must not keep the queue from its other work.
+        tokio::task::consume_budget().await;
     }
 }

@@ -88,6 +88,7 @@ impl Device {
     /// # Errors
     /// Busy: an interface of the present configuration is in use, here or elsewhere. Stalled, Unplugged, TimedOut.
     pub async fn set_configuration(&self, value: u8) -> Result<()> {
+        let _configuring = self.core().reconfigure()?;
         self.core()
             .perform(Operation::SetConfiguration(value), RawBuffer::heap(0))
             .await
@@ -209,7 +210,7 @@ impl Device {
         if setup.direction() == expected {
             return Ok(());
         }
-        let reason = format!("bmRequestType {:#04x} is not of direction {expected:?}", setup.request_type);
+        let reason = format!("bmRequestType {:#04x} is not of direction {expected}", setup.request_type);
         Err(Error::new(ErrorKind::Bug, "device request", reason).device(self.name()))
     }
 }

@@ -11,19 +11,23 @@ use super::{Direction, SetupPacket};
 use crate::buffer::RawBuffer;
 use crate::error::{Error, ErrorKind, Result};
 
-/// A claimed interface. Dropped, it goes back to the kernel's driver if it was taken from one.
+/// A claimed interface. Dropped, it goes back to the kernel's driver if it was taken from one; what is in flight on its pipes is
+/// cancelled.
 pub struct Interface {
     device: Device,
     number: u8,
+    /// bConfigurationValue of the configuration that it belongs to; the device cannot change it while an interface is held.
+    configuration: u8,
     alternate: Cell<u8>,
 }
 
 impl Interface {
     pub(super) fn open(device: Device, number: u8) -> Result<Self> {
-        let this = Self { device, number, alternate: Cell::new(0) };
-        this.setting(0, "claim")?;
-        this.device.core().claim(number)?;
-        Ok(this)
+        let configuration = device.configuration();
+        find(&device, configuration, number, 0, "claim")?;
+        device.core().claim(number)?;
+        // Not before it is claimed: dropping it gives the claim back.
+        Ok(Self { device, number, configuration, alternate: Cell::new(0) })
     }
 
     /// bInterfaceNumber.
@@ -47,19 +51,11 @@ impl Interface {
     }
 
     fn setting(&self, alternate: u8, operation: &'static str) -> Result<&AlternateSetting> {
-        let configuration = self.device.configuration();
-        self.device
-            .descriptors()
-            .configuration(configuration)
-            .and_then(|configuration| configuration.alternate(self.number, alternate))
-            .ok_or_else(|| {
-                let reason =
-                    format!("configuration {configuration} has no such alternate setting ({alternate})");
-                self.error(operation, ErrorKind::NotFound, reason)
-            })
+        find(&self.device, self.configuration, self.number, alternate, operation)
     }
 
-    /// Selects an alternate setting. Everything in flight on the interface is ended first, and its pipes become stale.
+    /// Selects an alternate setting. Everything in flight on the interface is ended first, and its pipes become stale, also when the
+    /// device then refuses.
     ///
     /// # Errors
     /// NotFound: the descriptors have no such setting. Stalled, Unplugged, TimedOut.
@@ -76,6 +72,8 @@ impl Interface {
                 self.device.error("select the alternate setting", error).interface(self.number)
             })?;
         self.alternate.set(alternate);
+        // A pipe that was opened while the device was asked is of the setting before.
+        core.renew_interface(self.number);
         Ok(())
     }
 
@@ -104,7 +102,9 @@ impl Interface {
             .iter()
             .find(|endpoint| endpoint.transfer_type == T::TYPE && endpoint.direction() == D::DIRECTION)
             .ok_or_else(|| {
-                let reason = format!("there is no {:?} {:?} endpoint", T::TYPE, D::DIRECTION);
+                let alternate = self.alternate.get();
+                let reason =
+                    format!("alternate setting {alternate} has no {} {} endpoint", T::TYPE, D::DIRECTION);
                 self.error("open pipe", ErrorKind::NotFound, reason)
             })?;
         self.pipe(endpoint.address)
@@ -134,9 +134,27 @@ impl Interface {
     }
 }
 
+fn find<'a>(
+    device: &'a Device,
+    configuration: u8,
+    interface: u8,
+    alternate: u8,
+    operation: &'static str,
+) -> Result<&'a AlternateSetting> {
+    device
+        .descriptors()
+        .configuration(configuration)
+        .and_then(|configuration| configuration.alternate(interface, alternate))
+        .ok_or_else(|| {
+            let reason = format!("configuration {configuration} has no such alternate setting ({alternate})");
+            Error::new(ErrorKind::NotFound, operation, reason).device(device.name()).interface(interface)
+        })
+}
+
 impl Drop for Interface {
     fn drop(&mut self) {
-        self.device.core().release(self.number);
+        let endpoints = self.descriptor().endpoints.iter().map(|endpoint| endpoint.address);
+        self.device.core().release(self.number, endpoints);
     }
 }
 

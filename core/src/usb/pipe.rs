@@ -105,14 +105,14 @@ impl<T: PipeType, D: PipeDirection> Pipe<T, D> {
             return error(
                 ErrorKind::NotFound,
                 "bEndpointAddress",
-                format!("is an {:?} endpoint; {:?} was asked for", endpoint.direction(), D::DIRECTION),
+                format!("is an {} endpoint; {} was asked for", endpoint.direction(), D::DIRECTION),
             );
         }
         if endpoint.transfer_type != T::TYPE {
             return error(
                 ErrorKind::NotFound,
                 "bmAttributes",
-                format!("says {:?}; {:?} was asked for", endpoint.transfer_type, T::TYPE),
+                format!("says {}; {} was asked for", endpoint.transfer_type, T::TYPE),
             );
         }
         let max_packet_size = usize::from(endpoint.max_packet_size);
@@ -167,7 +167,7 @@ impl<T: PipeType, D: PipeDirection> Pipe<T, D> {
     /// end on a packet's boundary, a zero-length packet to say so; an [`In`] pipe asks for as many whole packets as the buffer holds.
     ///
     /// # Errors
-    /// Cancelled: the action is. Unplugged. NotFound: another alternate setting was selected since. System: the kernel has no memory for it.
+    /// Cancelled: the action is. Unplugged. NotFound: another alternate setting was selected since, or the interface given back. System: the kernel has no memory for it.
     pub fn async_io(
         &self,
         buffer: BufferDescriptor<D>,
@@ -236,8 +236,15 @@ impl<T: PipeType, D: PipeDirection> Pipe<T, D> {
         zero_packet: bool,
     ) -> Result<(), Rejected<BufferDescriptor<D>>> {
         const OPERATION: &str = "submit a transfer";
-        if self.core.interface_generation(self.interface) != Some(self.generation) {
-            let reason = "another alternate setting was selected since the pipe was opened";
+        let generation = self.core.interface_generation(self.interface);
+        // That the device is gone matters more to whoever is told.
+        if generation != Some(self.generation) && !self.core.is_gone() {
+            let reason = match generation {
+                Some(_) => {
+                    "the pipe is stale: an alternate setting was selected, or the interface taken anew, since it was opened"
+                }
+                None => "the pipe is stale: its interface was given back",
+            };
             return Err(Rejected { buffer, error: self.error(OPERATION, ErrorKind::NotFound, reason) });
         }
         if let Err(cancelled) = action.begin() {

@@ -12,6 +12,9 @@ use crate::usb::{Direction, Recipient, RequestKind, SetupPacket, standard};
 /// Packets moved per turn and endpoint, so that a device which always has data cannot keep the caller forever.
 const PACKETS_PER_TURN: usize = 4096;
 
+/// The largest packet of any endpoint (USB 2.0, 5.7.3; USB 3.2, 8.3.1.2).
+const MAX_PACKET: usize = 1024;
+
 /// A modelled device and the requests that wait on it.
 pub struct Port<M> {
     model: M,
@@ -105,7 +108,7 @@ impl<M: DeviceModel> Port<M> {
 
     /// Serves what can be served now and appends it to `done`. Returns when to call again, if nothing is submitted before.
     pub fn turn(&mut self, now: Instant, done: &mut Vec<Done>) -> Option<Instant> {
-        let wake = self.model.advance(now);
+        let mut wake = self.model.advance(now);
         // A control request that is NAKed holds up those behind it, as endpoint 0 does.
         while let Some(mut urb) = self.control.pop_front() {
             match self.serve_control(&mut urb, now) {
@@ -133,7 +136,13 @@ impl<M: DeviceModel> Port<M> {
                         Transfer { model: &mut self.model, endpoint: *endpoint, max_packet, now };
                     transfer.serve(urb, moved, &mut budget)
                 };
-                let Some(status) = status else { break };
+                let Some(status) = status else {
+                    if budget == 0 {
+                        // Not because of the device: there may be more now.
+                        wake = Some(now);
+                    }
+                    break;
+                };
                 if status == Err(TransferError::Stall) {
                     self.halted.insert(*endpoint);
                 }
@@ -284,7 +293,8 @@ fn packet_size(
         })
         .find_map(|setting| setting.endpoint(endpoint))
         .map(|endpoint| usize::from(endpoint.max_packet_size))
-        .filter(|size| *size > 0)
+        // No bus has packets of any other size, whatever a device says.
+        .filter(|size| (1..=MAX_PACKET).contains(size))
 }
 
 /// One transfer's packets.
@@ -319,7 +329,7 @@ impl<M: DeviceModel> Transfer<'_, M> {
         budget: &mut usize,
     ) -> Option<Result<usize, TransferError>> {
         let request = request.min(urb.buffer.capacity());
-        let mut packet = [0; 1024];
+        let mut packet = [0; MAX_PACKET];
         let packet = packet.get_mut(..self.max_packet)?;
         loop {
             *budget = budget.checked_sub(1)?;
