@@ -95,6 +95,10 @@ impl Client {
                 return;
             }
             let device = self.card.0.turn();
+            // What was sent last may be what it takes.
+            if done(self) {
+                return;
+            }
             let here = self
                 .interface
                 .poll_at(time, &self.sockets)
