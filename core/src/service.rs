@@ -222,7 +222,10 @@ impl<D: 'static> Context<D> {
     }
 
     /// An action whose private state is the driver: `handler` is one of its methods.
-    pub fn action<B: 'static>(&self, mut handler: impl FnMut(&mut D, Completion<B>) + Clone + 'static) -> Action<B> {
+    pub fn action<B: 'static>(
+        &self,
+        mut handler: impl FnMut(&mut D, Completion<B>) + Clone + 'static,
+    ) -> Action<B> {
         let shared = Rc::downgrade(&self.shared);
         let action = Action::new(move |completion| {
             let Some(shared) = Weak::upgrade(&shared) else { return };
@@ -363,7 +366,9 @@ impl<D: Driver> Drop for Service<D> {
 
 impl<D: Driver> fmt::Debug for Service<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Service").field("ending", &self.context.shared.ending.borrow()).finish_non_exhaustive()
+        f.debug_struct("Service")
+            .field("ending", &self.context.shared.ending.borrow())
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,2 +1,72 @@
-//! Placeholder until its first module lands.
-fn main() {}
+//! The command `outboard`: reads the command line, sets up logging, and turns the result into an exit code. It must not know how a
+//! device is driven.
+
+mod command;
+mod exit;
+mod matching;
+mod output;
+mod sys;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use exit::Failure;
+
+/// USB class drivers outside the kernel.
+///
+/// A CDC Ethernet dongle becomes a network interface of this machine, served by this program instead of a kernel driver.
+#[derive(Debug, Parser)]
+#[command(name = "outboard", version, after_help = exit::HELP, max_term_width = 100)]
+struct Arguments {
+    /// Say more; twice for every transfer that fails. OUTBOARD_LOG takes a filter as well.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    List(command::list::Arguments),
+    Attach(command::attach::Arguments),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    start_logging(arguments.verbose);
+    let result = match arguments.command {
+        Command::List(arguments) => command::list::run(&arguments),
+        Command::Attach(arguments) => command::attach::run(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => report(&failure),
+    }
+}
+
+fn report(failure: &Failure) -> ExitCode {
+    eprintln!("outboard: {failure}");
+    if let Some(hint) = failure.hint() {
+        eprintln!("  {hint}");
+    }
+    failure.code().into()
+}
+
+fn start_logging(verbose: u8) {
+    use tracing_subscriber::EnvFilter;
+    let default = match verbose {
+        0 => "warn",
+        1 => "info",
+        2 => "debug",
+        _ => "trace",
+    };
+    let filter = EnvFilter::try_from_env("OUTBOARD_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .with_target(false)
+        .without_time()
+        .init();
+}

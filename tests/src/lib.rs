@@ -1,5 +1,8 @@
-//! What the integration tests of Outboard share, and the guest side of the kernel lab.
+//! What the integration tests of Outboard share: test data, the fuzz targets' bodies, and the guest side of the kernel lab.
 //!
 //! Nothing of the product may depend on this package.
 
+pub mod data;
+pub mod fuzz;
 pub mod lab;
+pub mod mutate;

@@ -1,5 +1,10 @@
 //! CDC Ethernet (ECM): a USB dongle becomes a network interface.
 //!
-//! [`proto`] turns bytes into types and back and can be used by itself.
+//! Three layers, each usable by itself: [`proto`] turns bytes into types and back; [`machine`] is the behaviour without I/O: events
+//! and the time in, actions out; [`driver`] wires the machine to a device's pipes and a network interface.
 
+pub mod driver;
+pub mod machine;
 pub mod proto;
+
+pub use driver::{EcmDriver, EcmStatus, Provider, Vended};

@@ -63,7 +63,8 @@ pub(crate) fn ready(need: Need) -> Result<bool> {
     if !packages.is_empty() && may_install() {
         apt(&packages)?;
     }
-    let mut wanted: Vec<String> = absent_packages(need).into_iter().map(|package| format!("apt install {package}")).collect();
+    let mut wanted: Vec<String> =
+        absent_packages(need).into_iter().map(|package| format!("apt install {package}")).collect();
     if need == Need::Lab && vng().is_none() {
         if let Err(error) = install_vng() {
             eprintln!("xtask: {error:#}");
@@ -101,13 +102,18 @@ fn absent_packages(need: Need) -> Vec<&'static str> {
 
 /// Root on Debian or a child of it.
 fn may_install() -> bool {
-    rustix::process::geteuid().is_root() && Path::new("/etc/debian_version").exists() && find_program("apt-get").is_some()
+    rustix::process::geteuid().is_root()
+        && Path::new("/etc/debian_version").exists()
+        && find_program("apt-get").is_some()
 }
 
 fn apt(packages: &[&str]) -> Result<()> {
     let apt = |arguments: &[&str]| {
         let mut command = Command::new("apt-get");
-        command.args(["-q", "-y", "-o", "Dpkg::Use-Pty=0"]).args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
+        command
+            .args(["-q", "-y", "-o", "Dpkg::Use-Pty=0"])
+            .args(arguments)
+            .env("DEBIAN_FRONTEND", "noninteractive");
         run(&mut command)
     };
     apt(&["update"])?;
@@ -145,7 +151,12 @@ fn pip() -> Option<Vec<&'static str>> {
 fn install_vng() -> Result<()> {
     let Some(words) = pip() else { bail!("there is no pip to install virtme-ng with") };
     let mut command = Command::new(words[0]);
-    command.args(&words[1..]).args(["install", "--quiet", "--disable-pip-version-check", "--root-user-action=ignore"]);
+    command.args(&words[1..]).args([
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--root-user-action=ignore",
+    ]);
     command.arg("--target").arg(own_vng()).arg("virtme-ng");
     eprintln!("xtask: {}", shown(&command));
     run(&mut command)

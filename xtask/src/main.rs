@@ -10,11 +10,11 @@ mod steps;
 mod workspace;
 
 // The guest's program speaks the same messages and sends the same checked stream; one source for both ends.
-#[expect(dead_code, unreachable_pub, reason = "each end uses its half, and one of them is a library")]
+#[allow(dead_code, unreachable_pub, reason = "each end uses its half, and one of them is a library")]
 #[path = "../../tests/src/lab/stream.rs"]
 mod stream;
 #[path = "../../tests/src/lab/wire.rs"]
-#[expect(dead_code, unreachable_pub, reason = "each end uses its half, and one of them is a library")]
+#[allow(dead_code, unreachable_pub, reason = "each end uses its half, and one of them is a library")]
 mod wire;
 
 use std::process::ExitCode;

@@ -73,7 +73,8 @@ impl Report {
     pub(crate) fn new() -> Self {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let cpu = read("/proc/cpuinfo");
-        let model = cpu.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split_once(": "));
+        let model =
+            cpu.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split_once(": "));
         let model = model.map_or("unknown CPU", |(_, model)| model);
         let cores = std::thread::available_parallelism().map_or(0, usize::from);
         let load = read("/proc/loadavg").split_whitespace().take(3).collect::<Vec<_>>().join(" ");
@@ -99,7 +100,14 @@ impl Report {
                 values.sort_by(f64::total_cmp);
                 values
             };
-            self.figures.push(figure(name, unit, &of(Contender::Outboard), &of(Contender::Kernel), &of(Contender::ByHand), goal(name)));
+            self.figures.push(figure(
+                name,
+                unit,
+                &of(Contender::Outboard),
+                &of(Contender::Kernel),
+                &of(Contender::ByHand),
+                goal(name),
+            ));
         }
     }
 
@@ -113,7 +121,11 @@ impl Report {
 
     /// The same for people.
     pub(crate) fn table(&self) -> String {
-        let mut rows = vec![["", "unit", "ours", "peer", "ratio", "by hand", "spread", "goal", "met", "n"].map(str::to_owned).to_vec()];
+        let mut rows = vec![
+            ["", "unit", "ours", "peer", "ratio", "by hand", "spread", "goal", "met", "n"]
+                .map(str::to_owned)
+                .to_vec(),
+        ];
         for figure in &self.figures {
             rows.push(vec![
                 figure.name.clone(),
@@ -133,7 +145,8 @@ impl Report {
 }
 
 fn figure(name: &str, unit: &str, ours: &[f64], peer: &[f64], by_hand: &[f64], goal: Option<Goal>) -> Figure {
-    let ratio = median(ours).zip(median(peer)).filter(|&(_, peer)| peer != 0.0).map(|(ours, peer)| ours / peer);
+    let ratio =
+        median(ours).zip(median(peer)).filter(|&(_, peer)| peer != 0.0).map(|(ours, peer)| ours / peer);
     let counts = [ours.len(), peer.len()];
     Figure {
         name: name.to_owned(),
@@ -174,7 +187,9 @@ fn number(value: Option<f64>) -> String {
 fn aligned(rows: &[Vec<String>]) -> String {
     let columns = rows.first().map_or(0, Vec::len);
     let widths: Vec<usize> = (0..columns)
-        .map(|column| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0))
+        .map(|column| {
+            rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+        })
         .collect();
     let mut text = String::new();
     for row in rows {
@@ -182,7 +197,11 @@ fn aligned(rows: &[Vec<String>]) -> String {
             .iter()
             .zip(&widths)
             .enumerate()
-            .map(|(column, (cell, &width))| if column < 2 { format!("{cell:width$}") } else { format!("{cell:>width$}") })
+            .map(
+                |(column, (cell, &width))| {
+                    if column < 2 { format!("{cell:width$}") } else { format!("{cell:>width$}") }
+                },
+            )
             .collect();
         text.push_str(cells.join("  ").trim_end());
         text.push('\n');

@@ -62,7 +62,10 @@ const STEPS: &[Step] = &[
 pub(crate) fn test(arguments: &Arguments) -> Result<()> {
     let mut lines = Vec::new();
     let mut failed = Vec::new();
-    for step in STEPS.iter().filter(|step| arguments.steps.is_empty() || arguments.steps.iter().any(|name| name == step.name)) {
+    for step in STEPS
+        .iter()
+        .filter(|step| arguments.steps.is_empty() || arguments.steps.iter().any(|name| name == step.name))
+    {
         let start = Instant::now();
         eprintln!("\n== {}", step.name);
         let done = (step.run)();
@@ -132,7 +135,9 @@ fn tests_run(output: &str) -> usize {
 /// Licences, sources and doubled dependencies. Advisories need a database from the network, which a test must not depend on.
 fn deny() -> Result<Done> {
     if find_program("cargo-deny").is_none() || !root().join("deny.toml").exists() {
-        eprintln!("xtask: cargo-deny is not installed (`cargo install cargo-deny`), or there is no deny.toml; no step depends on it");
+        eprintln!(
+            "xtask: cargo-deny is not installed (`cargo install cargo-deny`), or there is no deny.toml; no step depends on it"
+        );
         return Ok(Done::Skipped);
     }
     run(&mut cargo(&["deny", "--offline", "check", "bans", "licenses", "sources"]))?;
@@ -185,7 +190,12 @@ fn fuzz_targets(chosen: &[String], options: &[String]) -> Result<Done> {
         fs::create_dir_all(&corpus)?;
         fs::create_dir_all(&artifacts)?;
         let mut command = std::process::Command::new(built.join(name));
-        command.args(options).args(["-verbosity=0", "-timeout=10", "-rss_limit_mb=1024", "-malloc_limit_mb=64"]);
+        command.args(options).args([
+            "-verbosity=0",
+            "-timeout=10",
+            "-rss_limit_mb=1024",
+            "-malloc_limit_mb=64",
+        ]);
         command.arg(format!("-artifact_prefix={}/", artifacts.display())).arg(&corpus);
         // Inputs worth starting from are kept with the sources; what is found goes only into the corpus.
         let seeds = folder.join("seeds").join(name);
@@ -214,7 +224,8 @@ fn build_fuzz(folder: &std::path::Path) -> Result<PathBuf> {
     let manifest = folder.join("Cargo.toml").display().to_string();
     // Naming the target keeps the flags away from build scripts and procedural macros.
     let triple = "x86_64-unknown-linux-gnu";
-    let mut command = cargo(&["build", "--quiet", "--release", "--bins", "--target", triple, "--manifest-path", &manifest]);
+    let mut command =
+        cargo(&["build", "--quiet", "--release", "--bins", "--target", triple, "--manifest-path", &manifest]);
     command.env("RUSTFLAGS", flags.join(" ")).env("CARGO_TARGET_DIR", &target_dir);
     run(&mut command)?;
     Ok(target_dir.join(triple).join("release"))

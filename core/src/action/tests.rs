@@ -1,5 +1,7 @@
 //! The rules of actions, in every interleaving of a few submissions, ends and cancels.
 
+use std::future::Future;
+
 use super::*;
 
 /// What can happen next to one action; `End` and `Drop` name the submission by its number.
@@ -23,7 +25,7 @@ fn play(script: &[Step]) -> Result<(), String> {
     });
     let mut open: Vec<Option<Submission<usize>>> = Vec::new();
     let mut over_at = None;
-    let mut waiter = tokio_test_waiter(&action);
+    let mut waiter = waiter_of(&action);
     for step in script {
         match *step {
             Step::Submit => match action.submit(open.len()) {
@@ -32,7 +34,9 @@ fn play(script: &[Step]) -> Result<(), String> {
                 Err((_, buffer)) if action.is_cancelled() && buffer == open.len() => {}
                 Err(_) => return Err("a live action refused, or kept the buffer".into()),
             },
-            Step::End(n) => open[n].take().expect("the script ends what is open").end(Outcome::Completed(Ok(n))),
+            Step::End(n) => {
+                open[n].take().expect("the script ends what is open").end(Outcome::Completed(Ok(n)))
+            }
             Step::Drop(n) => drop(open[n].take()),
             Step::Cancel => action.begin_cancel(),
         }
@@ -40,10 +44,8 @@ fn play(script: &[Step]) -> Result<(), String> {
         if action.outstanding() != outstanding {
             return Err(format!("{} outstanding, expected {outstanding}", action.outstanding()));
         }
-        if let Some(at) = over_at {
-            if seen.borrow().len() != at {
-                return Err("the handler ran after the cancel was over".into());
-            }
+        if over_at.is_some_and(|at| seen.borrow().len() != at) {
+            return Err("the handler ran after the cancel was over".into());
         }
         let over = waiter();
         if over != (action.is_cancelled() && outstanding == 0) {
@@ -64,7 +66,7 @@ fn play(script: &[Step]) -> Result<(), String> {
 }
 
 /// Polls `cancelled()` afresh: has it resolved?
-fn tokio_test_waiter(action: &Action<usize>) -> impl FnMut() -> bool {
+fn waiter_of(action: &Action<usize>) -> impl FnMut() -> bool {
     let mut future = Box::pin({
         let action = action.clone();
         async move { action.cancelled().await }
@@ -76,8 +78,6 @@ fn tokio_test_waiter(action: &Action<usize>) -> impl FnMut() -> bool {
         done
     }
 }
-
-use std::future::Future;
 
 /// Extends `script` by every step that is possible there, depth first.
 fn explore(script: &mut Vec<Step>, open: &mut Vec<bool>, submitted: usize, played: &mut usize) {

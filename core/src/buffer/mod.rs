@@ -19,6 +19,7 @@ use sys::MappedSlice;
 pub struct RawBuffer {
     memory: Memory,
     len: usize,
+    mark: u64,
 }
 
 enum Memory {
@@ -30,12 +31,12 @@ enum Memory {
 impl RawBuffer {
     /// A zeroed buffer on the heap; empty, with room for `capacity` bytes.
     pub fn heap(capacity: usize) -> Self {
-        Self { memory: Memory::Heap(BytesMut::zeroed(capacity)), len: 0 }
+        Self { memory: Memory::Heap(BytesMut::zeroed(capacity)), len: 0, mark: 0 }
     }
 
     /// Part of a transport's mapping; empty.
     pub fn mapped(slice: MappedSlice) -> Self {
-        Self { memory: Memory::Mapped(slice), len: 0 }
+        Self { memory: Memory::Mapped(slice), len: 0, mark: 0 }
     }
 
     /// All of the memory, whatever of it is in use.
@@ -143,6 +144,16 @@ impl<D: PipeDirection> BufferDescriptor<D> {
         self.raw.set_len(len);
     }
 
+    /// The owner's mark; 0 at first.
+    pub fn mark(&self) -> u64 {
+        self.raw.mark
+    }
+
+    /// Marks the buffer with a number that stays with it through transfers, such as its place in a sequence.
+    pub fn set_mark(&mut self, mark: u64) {
+        self.raw.mark = mark;
+    }
+
     /// The direction that the type names.
     pub const fn direction(&self) -> Direction {
         D::DIRECTION
@@ -176,7 +187,7 @@ impl<D: PipeDirection> From<BytesMut> for BufferDescriptor<D> {
     /// Takes the bytes over without copying: all of them are in use, and they are the capacity.
     fn from(bytes: BytesMut) -> Self {
         let len = bytes.len();
-        Self::from_raw(RawBuffer { memory: Memory::Heap(bytes), len })
+        Self::from_raw(RawBuffer { memory: Memory::Heap(bytes), len, mark: 0 })
     }
 }
 
@@ -234,7 +245,7 @@ mod tests {
         let bytes = BytesMut::from(&b"frame"[..]);
         let at = bytes.as_ptr();
         let buffer = BufferDescriptor::<Out>::from(bytes);
-        assert_eq!((buffer.len(), buffer.capacity()), (5, 5));
+        assert_eq!((buffer.len(), buffer.capacity(), buffer.mark()), (5, 5, 0));
         let bytes = buffer.into_bytes();
         assert_eq!((&bytes[..], bytes.as_ptr()), (&b"frame"[..], at));
     }

@@ -257,7 +257,8 @@ impl Prepared {
         let output = self.tasks.block_on(&self.runtime, main);
         // Inside the runtime's context, since handlers that are told may look at the clock.
         let _context = self.runtime.enter();
-        let on_end = LOCAL.with_borrow_mut(|local| local.as_mut().map(|local| std::mem::take(&mut local.on_end)));
+        let on_end =
+            LOCAL.with_borrow_mut(|local| local.as_mut().map(|local| std::mem::take(&mut local.on_end)));
         for who in on_end.into_iter().flatten() {
             if let Some(who) = who.upgrade() {
                 who.queue_ended();

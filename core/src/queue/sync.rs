@@ -66,7 +66,10 @@ impl Drop for Waiting {
 
 /// Notes that `waiter` (`None`: a thread without a queue, which nobody can wait for) waits for `target`, or
 /// refuses because `target` waits, directly or through others, for `waiter`.
-pub(super) fn wait_for(waiter: Option<&DispatchQueue>, target: &DispatchQueue) -> Result<Waiting, DispatchError> {
+pub(super) fn wait_for(
+    waiter: Option<&DispatchQueue>,
+    target: &DispatchQueue,
+) -> Result<Waiting, DispatchError> {
     let Some(waiter) = waiter else { return Ok(Waiting { waiter: None }) };
     let mut waits = waits();
     let waits = waits.get_or_insert_with(HashMap::new);
@@ -83,12 +86,6 @@ pub(super) fn wait_for(waiter: Option<&DispatchQueue>, target: &DispatchQueue) -
             None => break,
         }
     }
-    waits.insert(
-        waiter.shared.id,
-        Wait {
-            on: target.shared.id,
-            on_name: target.name().to_owned(),
-        },
-    );
+    waits.insert(waiter.shared.id, Wait { on: target.shared.id, on_name: target.name().to_owned() });
     Ok(Waiting { waiter: Some(waiter.shared.id) })
 }

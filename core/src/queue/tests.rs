@@ -54,7 +54,13 @@ fn dispatch_sync_refuses_a_cycle_by_name() {
     );
     // The refusal left nothing behind: the same call in a straight line works.
     assert_eq!(c.dispatch_sync(|| 1), Ok(1));
-    assert_eq!(b.dispatch_sync({ let c = c.clone(); move || c.dispatch_sync(|| 2) }), Ok(Ok(2)));
+    assert_eq!(
+        b.dispatch_sync({
+            let c = c.clone();
+            move || c.dispatch_sync(|| 2)
+        }),
+        Ok(Ok(2))
+    );
 }
 
 #[test]

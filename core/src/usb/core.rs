@@ -120,7 +120,11 @@ impl DeviceCore {
         let core = Rc::new(Self {
             name: transport.info().name.clone(),
             transport: RefCell::new(transport),
-            flight: RefCell::new(Flight { slots: Vec::new(), free: Vec::new(), per_endpoint: [0; ENDPOINTS] }),
+            flight: RefCell::new(Flight {
+                slots: Vec::new(),
+                free: Vec::new(),
+                per_endpoint: [0; ENDPOINTS],
+            }),
             interfaces: RefCell::default(),
             generations: Cell::new(0),
             gone: Cell::new(false),

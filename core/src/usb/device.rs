@@ -3,10 +3,11 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::num::NonZeroU8;
 use std::rc::Rc;
 
 use super::core::DeviceCore;
-use super::descriptor::DeviceDescriptors;
+use super::descriptor::{DeviceDescriptors, Languages, StringDescriptor, kind};
 use super::interface::Interface;
 use super::transfer::{Operation, TransferError};
 use super::transport::{DeviceInfo, Transport};
@@ -36,6 +37,8 @@ struct Shared {
     info: DeviceInfo,
     descriptors: DeviceDescriptors,
     configuration: Cell<u8>,
+    /// The language that strings are asked for in, once it is known.
+    language: Cell<Option<u16>>,
 }
 
 impl Device {
@@ -50,8 +53,9 @@ impl Device {
             .map_err(|malformed| Error::from(malformed).device(&info.name))?;
         let core = DeviceCore::start(Box::new(transport));
         let known = info.configuration;
-        let device =
-            Self { shared: Rc::new(Shared { core, info, descriptors, configuration: Cell::new(known.unwrap_or(0)) }) };
+        let configuration = Cell::new(known.unwrap_or(0));
+        let shared = Shared { core, info, descriptors, configuration, language: Cell::new(None) };
+        let device = Self { shared: Rc::new(shared) };
         if known.is_none() {
             let answer = device.request_in(GET_CONFIGURATION).await?;
             device.shared.configuration.set(answer.first().copied().unwrap_or(0));
@@ -111,6 +115,37 @@ impl Device {
             .await
             .map(drop)
             .map_err(|error| self.error("reset the device", error))
+    }
+
+    /// A string of the device (USB 2.0, 9.6.7), safe to show: in US English if the device has that, else in its first language. A
+    /// device that does not tell its languages is asked for US English.
+    ///
+    /// # Errors
+    /// Malformed: the answer is no string descriptor. Else as [`request_in`](Self::request_in).
+    pub async fn string(&self, index: NonZeroU8) -> Result<String> {
+        let language = match self.shared.language.get() {
+            Some(language) => language,
+            None => {
+                let languages = match self.string_descriptor(0, 0).await {
+                    Ok(answer) => Languages::parse(&answer).unwrap_or_default(),
+                    Err(error) if matches!(error.kind(), ErrorKind::Unplugged | ErrorKind::TimedOut) => return Err(error),
+                    Err(_) => Languages::default(),
+                };
+                self.shared.language.set(Some(languages.preferred()));
+                languages.preferred()
+            }
+        };
+        let answer = self.string_descriptor(index.get(), language).await?;
+        let string = StringDescriptor::parse(&answer).map_err(|malformed| Error::from(malformed).device(self.name()))?;
+        Ok(string.text)
+    }
+
+    async fn string_descriptor(&self, index: u8, language: u16) -> Result<Vec<u8>> {
+        let value = u16::from_be_bytes([kind::STRING, index]);
+        // 255 at once: some devices answer nothing to a request for the header alone.
+        let (kind, recipient) = (RequestKind::Standard, Recipient::Device);
+        let setup = SetupPacket::new(Direction::In, kind, recipient, standard::GET_DESCRIPTOR, value, language, 255);
+        self.request_in(setup).await
     }
 
     /// A control request with an answer, of at most `setup.length` bytes.

@@ -53,7 +53,8 @@ impl Interface {
             .configuration(configuration)
             .and_then(|configuration| configuration.alternate(self.number, alternate))
             .ok_or_else(|| {
-                let reason = format!("configuration {configuration} has no such alternate setting ({alternate})");
+                let reason =
+                    format!("configuration {configuration} has no such alternate setting ({alternate})");
                 self.error(operation, ErrorKind::NotFound, reason)
             })
     }

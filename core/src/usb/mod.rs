@@ -4,6 +4,7 @@
 mod core;
 pub mod descriptor;
 mod device;
+pub mod discovery;
 mod interface;
 mod pipe;
 mod setup;

@@ -7,8 +7,8 @@ use std::marker::PhantomData;
 use std::rc::Rc;
 
 use super::core::DeviceCore;
-use super::transfer::{Operation, TransferError};
 use super::descriptor::Endpoint;
+use super::transfer::{Operation, TransferError};
 use super::{Direction, TransferType};
 use crate::action::{Action, Completion, Outcome};
 use crate::buffer::{BufferDescriptor, RawBuffer};
@@ -117,7 +117,11 @@ impl<T: PipeType, D: PipeDirection> Pipe<T, D> {
         }
         let max_packet_size = usize::from(endpoint.max_packet_size);
         if max_packet_size == 0 {
-            return error(ErrorKind::Malformed, "wMaxPacketSize", "is 0, so nothing can be transferred".into());
+            return error(
+                ErrorKind::Malformed,
+                "wMaxPacketSize",
+                "is 0, so nothing can be transferred".into(),
+            );
         }
         let address = endpoint.address;
         Ok(Self { core, interface, generation, address, max_packet_size, kind: PhantomData })
@@ -277,12 +281,7 @@ impl<T: PipeType, D: PipeDirection> Pipe<T, D> {
             .map_err(|error| self.transfer_error("clear the halt", error))
     }
 
-    fn error(
-        &self,
-        operation: &'static str,
-        kind: ErrorKind,
-        reason: impl Into<Cow<'static, str>>,
-    ) -> Error {
+    fn error(&self, operation: &'static str, kind: ErrorKind, reason: impl Into<Cow<'static, str>>) -> Error {
         Error::new(kind, operation, reason)
             .device(self.core.name())
             .interface(self.interface)

@@ -36,27 +36,47 @@ enum Driver {
 impl Vended {
     /// Has the contender take the device.
     pub(crate) fn take(context: &Context, contender: Contender, device: &UsbDevice) -> Result<Self> {
+        Self::take_within(context, contender, device, kernel_driver::PROBE)
+    }
+
+    /// [`Self::take`] with another limit for the kernel's driver, which says nothing when it refuses.
+    pub(crate) fn take_within(
+        context: &Context,
+        contender: Contender,
+        device: &UsbDevice,
+        limit: Duration,
+    ) -> Result<Self> {
         let device = device.clone();
         let settings = &context.settings;
         let (interface, driver) = match contender {
             Contender::Kernel => {
-                let (interface, net) = kernel_driver::bind(&device)?;
+                let (interface, net) = kernel_driver::bind(&device, limit)?;
                 (net, Driver::Kernel { interface })
             }
             Contender::Outboard => {
-                let mut program = Program::start(Command::new(&settings.outboard).args(["attach", &device.port]))?;
+                let mut program =
+                    Program::start(Command::new(&settings.outboard).args(["attach", &device.port]))?;
                 let line = Line::parse(&program.line()?)?;
-                let mac = super::sysfs::read(Path::new("/sys/class/net").join(&line.interface).join("address"))?;
+                let mac =
+                    super::sysfs::read(Path::new("/sys/class/net").join(&line.interface).join("address"))?;
                 if mac != line.mac {
-                    bail!("outboard says that {} has the address {}, the kernel says {mac}", line.interface, line.mac);
+                    bail!(
+                        "outboard says that {} has the address {}, the kernel says {mac}",
+                        line.interface,
+                        line.mac
+                    );
                 }
                 (line.interface, Driver::Outboard(program))
             }
             Contender::ByHand => {
-                let ids = [super::sysfs::read(device.path().join("idVendor"))?, super::sysfs::read(device.path().join("idProduct"))?];
+                let ids = [
+                    super::sysfs::read(device.path().join("idVendor"))?,
+                    super::sysfs::read(device.path().join("idProduct"))?,
+                ];
                 let mut program = Program::start(Command::new(&settings.by_hand).arg(ids.join(":")))?;
                 let line = program.line()?;
-                let name = line.split([',', ' ']).next().context("ecm-by-hand printed an empty line")?.to_owned();
+                let name =
+                    line.split([',', ' ']).next().context("ecm-by-hand printed an empty line")?.to_owned();
                 (name, Driver::ByHand(program))
             }
         };
@@ -82,7 +102,7 @@ impl Vended {
                     bail!("outboard attach was interrupted and ended with {status}, not with 0");
                 }
                 wait_interface_gone(&self.interface)?;
-                kernel_driver::wait_bound(&self.device.ecm_interface()?)
+                kernel_driver::wait_bound(&self.device.ecm_interface()?, kernel_driver::PROBE)
                     .context("the device was not given back to the kernel's driver")
                     .map(drop)
             }
@@ -101,7 +121,9 @@ impl Vended {
             Driver::Outboard(mut program) => {
                 let status = program.wait()?;
                 if status.code() != Some(UNPLUGGED) {
-                    bail!("the device was unplugged; outboard attach ended with {status}, not with {UNPLUGGED}");
+                    bail!(
+                        "the device was unplugged; outboard attach ended with {status}, not with {UNPLUGGED}"
+                    );
                 }
             }
             Driver::ByHand(mut program) => drop(program.wait()?),

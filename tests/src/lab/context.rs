@@ -37,7 +37,9 @@ impl Context {
         let mut line = String::new();
         io::stdin().lock().read_line(&mut line)?;
         match serde_json::from_str(&line)? {
-            ToGuest::Answer(answer) => answer.map_err(|refusal| anyhow!("QEMU's monitor, {command:?}: {refusal}")),
+            ToGuest::Answer(answer) => {
+                answer.map_err(|refusal| anyhow!("QEMU's monitor, {command:?}: {refusal}"))
+            }
             ToGuest::Run(_) => bail!("the host sent a job in place of an answer"),
         }
     }

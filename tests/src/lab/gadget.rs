@@ -97,6 +97,17 @@ impl Gadget {
         UsbDevice::wait(VENDOR, PRODUCT)
     }
 
+    /// Frames that crossed the bus, both ways, as the device counted them: the host's interface may count larger units.
+    pub(crate) fn frames(&self) -> Result<u64> {
+        let mut total = 0;
+        for counter in ["rx_packets", "tx_packets"] {
+            let text =
+                self.netns.run(&format!("cat /sys/class/net/{}/statistics/{counter}", self.interface))?;
+            total += text.trim().parse::<u64>().with_context(|| format!("{counter} of the gadget"))?;
+        }
+        Ok(total)
+    }
+
     /// Pulls the plug.
     pub(crate) fn unplug(&self) -> Result<()> {
         // An empty write is dropped before it reaches the attribute; a newline is what detaches.

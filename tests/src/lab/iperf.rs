@@ -57,7 +57,15 @@ impl Server {
 
     fn client(&self, seconds: u32, options: &[&str]) -> Result<Value> {
         let mut command = Command::new("iperf3");
-        command.args(["--json", "--connect-timeout", "5000", "--client", &self.address, "--time", &seconds.to_string()]);
+        command.args([
+            "--json",
+            "--connect-timeout",
+            "5000",
+            "--client",
+            &self.address,
+            "--time",
+            &seconds.to_string(),
+        ]);
         command.args(options).env("TMPDIR", TMPDIR);
         let text = output(&mut command)?;
         serde_json::from_str(&text).context("iperf3's JSON")
@@ -96,7 +104,9 @@ fn received(report: &Value, sums: &[&str]) -> Result<Tcp> {
     let mut total = Tcp::default();
     for sum in sums {
         let number = |field: &str| {
-            report["end"][sum][field].as_f64().with_context(|| format!("iperf3 reported no end.{sum}.{field}"))
+            report["end"][sum][field]
+                .as_f64()
+                .with_context(|| format!("iperf3 reported no end.{sum}.{field}"))
         };
         total.mbits += number("bits_per_second")? / 1e6;
         total.bytes += number("bytes")?;
@@ -106,7 +116,8 @@ fn received(report: &Value, sums: &[&str]) -> Result<Tcp> {
 
 fn packets_a_second(report: &Value) -> Result<f64> {
     let sum = &report["end"]["sum"];
-    let number = |field: &str| sum[field].as_f64().with_context(|| format!("iperf3 reported no end.sum.{field}"));
+    let number =
+        |field: &str| sum[field].as_f64().with_context(|| format!("iperf3 reported no end.sum.{field}"));
     Ok((number("packets")? - number("lost_packets")?) / number("seconds")?)
 }
 

@@ -12,7 +12,7 @@ use super::usb_device::UsbDevice;
 const DRIVER: &str = "/sys/bus/usb/drivers/cdc_ether";
 
 /// Probing takes some ten milliseconds in the guest.
-const PROBE: Duration = Duration::from_secs(10);
+pub(crate) const PROBE: Duration = Duration::from_secs(10);
 
 /// Loads the driver, so that a device is bound as soon as it is enumerated.
 pub(crate) fn load() -> Result<()> {
@@ -20,19 +20,19 @@ pub(crate) fn load() -> Result<()> {
 }
 
 /// Has the driver take the ECM interface of a device; returns the interface's name in sysfs and the network interface.
-pub(crate) fn bind(device: &UsbDevice) -> Result<(String, String)> {
-    let interface = wait_for("an ECM interface", PROBE, || Ok(device.ecm_interface().ok()))?;
+pub(crate) fn bind(device: &UsbDevice, limit: Duration) -> Result<(String, String)> {
+    let interface = wait_for("an ECM interface", limit, || Ok(device.ecm_interface().ok()))?;
     if UsbDevice::driver_of(&interface).is_none() {
         // Fails when the driver's own probe of a fresh device was quicker; what counts is the state waited for below.
         let _bound_already = write(Path::new(DRIVER).join("bind"), &interface);
     }
-    let net = wait_bound(&interface)?;
+    let net = wait_bound(&interface, limit)?;
     Ok((interface, net))
 }
 
 /// Waits until the driver has the interface; returns its network interface.
-pub(crate) fn wait_bound(interface: &str) -> Result<String> {
-    wait_for(&format!("cdc_ether to have {interface}"), PROBE, || {
+pub(crate) fn wait_bound(interface: &str, limit: Duration) -> Result<String> {
+    wait_for(&format!("cdc_ether to have {interface}"), limit, || {
         let bound = UsbDevice::driver_of(interface).is_some_and(|driver| driver == "cdc_ether");
         Ok(UsbDevice::net_of(interface).filter(|_| bound))
     })

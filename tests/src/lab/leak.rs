@@ -26,7 +26,11 @@ impl Inventory {
         let files = files.split_whitespace().next().context("file-nr is empty")?.parse()?;
         // proc_loadavg(5): the fourth field is runnable/total scheduling entities, which counts threads too.
         let tasks = read("/proc/loadavg")?;
-        let tasks = tasks.split_whitespace().nth(3).and_then(|field| field.split('/').nth(1)).context("loadavg has no tasks")?;
+        let tasks = tasks
+            .split_whitespace()
+            .nth(3)
+            .and_then(|field| field.split('/').nth(1))
+            .context("loadavg has no tasks")?;
         let tasks = tasks.parse()?;
         let mut interfaces = BTreeSet::new();
         for entry in fs::read_dir("/sys/class/net")? {

@@ -9,6 +9,7 @@
 mod contender;
 mod context;
 mod cpu;
+mod dongle;
 mod gadget;
 mod iperf;
 mod kernel_driver;
@@ -21,6 +22,7 @@ mod runner;
 mod scenarios;
 pub mod stream;
 mod sysfs;
+mod trace;
 mod usb_device;
 pub mod wire;
 

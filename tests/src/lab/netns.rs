@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::run::{output, run};
 use super::sysfs::{read, wait_until};
@@ -63,7 +63,9 @@ pub(crate) fn raise(interface: &str, address: &str) -> Result<()> {
 /// Waits for an interface of the initial namespace to be there.
 pub(crate) fn wait_present(interface: &str) -> Result<()> {
     let path = format!("/sys/class/net/{interface}");
-    wait_until(&format!("interface {interface}"), Duration::from_secs(10), || std::path::Path::new(&path).exists())
+    wait_until(&format!("interface {interface}"), Duration::from_secs(10), || {
+        std::path::Path::new(&path).exists()
+    })
 }
 
 /// Waits for the carrier of a raised interface to be `up` or not.
@@ -73,6 +75,17 @@ pub(crate) fn wait_carrier(interface: &str, up: bool) -> Result<()> {
     wait_until(&format!("carrier {wanted} of {interface}"), Duration::from_secs(10), || {
         read(&path).is_ok_and(|text| text == wanted)
     })
+}
+
+/// Pings an address `count` times and returns how many replies came.
+pub(crate) fn ping_replies(address: &str, count: u32) -> Result<u32> {
+    let mut command = Command::new("ping");
+    command.args(["-n", "-q", "-i", "0.05", "-W", "2", "-c", &count.to_string(), address]);
+    let text = String::from_utf8_lossy(&command.output()?.stdout).into_owned();
+    let line = text.lines().find(|line| line.contains(" received")).context("ping prints no statistics")?;
+    let received =
+        line.split(", ").find_map(|part| part.strip_suffix(" received")).context("ping's statistics")?;
+    received.parse().context("ping's count of replies")
 }
 
 /// Pings an address, `count` times with `payload` bytes, fragments forbidden. Every reply must come.

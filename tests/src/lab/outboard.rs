@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
@@ -36,7 +36,9 @@ impl Line {
     /// Reads the line.
     pub(crate) fn parse(text: &str) -> Result<Self> {
         let parts: Vec<&str> = text.trim().split(", ").collect();
-        let [interface, mac, speed, link] = parts[..] else { bail!("{text:?} is not NAME, MAC, SPEED, LINK") };
+        let [interface, mac, speed, link] = parts[..] else {
+            bail!("{text:?} is not NAME, MAC, SPEED, LINK")
+        };
         if !speed.ends_with("bit/s") {
             bail!("{speed:?} in {text:?} is not a speed");
         }
@@ -85,29 +87,14 @@ impl Program {
 
     /// The next line it prints, or an error that tells how it ended instead.
     pub(crate) fn line(&mut self) -> Result<String> {
-        self.line_within(START)
-    }
-
-    /// [`Self::line`] with a time limit of one's own.
-    pub(crate) fn line_within(&mut self, limit: Duration) -> Result<String> {
-        match self.lines.recv_timeout(limit) {
+        match self.lines.recv_timeout(START) {
             Ok(line) => Ok(line),
-            Err(RecvTimeoutError::Timeout) => bail!("`{}` printed nothing for {} s", self.name, limit.as_secs()),
+            Err(RecvTimeoutError::Timeout) => {
+                bail!("`{}` printed nothing for {} s", self.name, START.as_secs())
+            }
             Err(RecvTimeoutError::Disconnected) => {
                 let status = self.wait()?;
                 bail!("`{}` ended before it was ready: {status}", self.name)
-            }
-        }
-    }
-
-    /// Waits until it prints a line that says the link is in this state.
-    pub(crate) fn wait_link(&mut self, up: bool) -> Result<Line> {
-        let deadline = Instant::now() + START;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let line = Line::parse(&self.line_within(left)?)?;
-            if line.up == up {
-                return Ok(line);
             }
         }
     }
@@ -140,19 +127,25 @@ mod tests {
     #[test]
     fn the_line_is_read() {
         let line = Line::parse("ecm0, 52:54:00:12:34:56, 480 Mbit/s, link up\n").expect("a good line");
-        assert_eq!((line.interface.as_str(), line.mac.as_str(), line.up), ("ecm0", "52:54:00:12:34:56", true));
+        assert_eq!(
+            (line.interface.as_str(), line.mac.as_str(), line.up),
+            ("ecm0", "52:54:00:12:34:56", true)
+        );
     }
 
     #[test]
     fn other_lines_are_refused() {
-        for text in ["", "ecm0", "ecm0, 52:54:00:12:34:56, fast, link up", "ecm0, 52:54:00:12:34:56, 480 Mbit/s, up"] {
+        for text in
+            ["", "ecm0", "ecm0, 52:54:00:12:34:56, fast, link up", "ecm0, 52:54:00:12:34:56, 480 Mbit/s, up"]
+        {
             assert!(Line::parse(text).is_err(), "{text:?}");
         }
     }
 
     #[test]
     fn a_program_is_heard_and_its_end_is_told() {
-        let mut program = Program::start(Command::new("sh").args(["-c", "echo hello; exit 3"])).expect("a shell");
+        let mut program =
+            Program::start(Command::new("sh").args(["-c", "echo hello; exit 3"])).expect("a shell");
         assert_eq!(program.line().expect("one line"), "hello");
         let error = program.line().expect_err("there is no second").to_string();
         assert!(error.contains("exit status: 3"), "{error}");
@@ -160,9 +153,11 @@ mod tests {
 
     #[test]
     fn a_program_is_interrupted() {
-        let mut program =
-            Program::start(Command::new("sh").args(["-c", "trap 'exit 7' INT; echo ready; while :; do read x || sleep 0.05; done"]))
-                .expect("a shell");
+        let mut program = Program::start(
+            Command::new("sh")
+                .args(["-c", "trap 'exit 7' INT; echo ready; while :; do read x || sleep 0.05; done"]),
+        )
+        .expect("a shell");
         assert_eq!(program.line().expect("one line"), "ready");
         assert_eq!(program.interrupt().expect("it ends").code(), Some(7));
     }

@@ -44,7 +44,8 @@ impl Echo {
             let mut question = [0; PAYLOAD];
             question[..8].copy_from_slice(&(number as u64).to_be_bytes());
             let start = Instant::now();
-            let arrived = socket.send(&question).is_ok() && socket.recv(&mut answer).is_ok() && answer == question;
+            let arrived =
+                socket.send(&question).is_ok() && socket.recv(&mut answer).is_ok() && answer == question;
             if !arrived {
                 lost += 1;
                 if lost > 20 {

@@ -15,7 +15,7 @@ use super::context::{Context, say};
 use super::scenarios::{SCENARIOS, Scenario, clean_up};
 use super::sysfs::{read, wait_for};
 use super::wire::{Contender, Job, Listing, Outcome, PORT, Settings, ToGuest, ToHost};
-use super::{kernel_driver, pingpong};
+use super::{dongle, kernel_driver, pingpong};
 
 /// Runs scenarios of the kernel lab inside its guest.
 #[derive(Debug, Parser)]
@@ -40,6 +40,8 @@ enum Action {
         /// The settings, as JSON.
         settings: String,
     },
+    /// Be an ECM dongle, until killed.
+    Dongle(dongle::Options),
     /// Send datagrams back; the far end of the round-trip measurement.
     Echo {
         /// Address and port to listen at.
@@ -53,6 +55,7 @@ pub fn main() -> ExitCode {
         Action::List => list(),
         Action::Serve => serve(),
         Action::Scenario { name, contender, settings } => scenario(&name, contender, &settings),
+        Action::Dongle(options) => dongle::serve(&options),
         Action::Echo { address } => pingpong::echo(&address),
     };
     match done {
@@ -72,7 +75,10 @@ fn list() -> Result<()> {
 }
 
 fn find(name: &str) -> Result<&'static Scenario> {
-    SCENARIOS.iter().find(|scenario| scenario.name == name).with_context(|| format!("there is no scenario {name:?}"))
+    SCENARIOS
+        .iter()
+        .find(|scenario| scenario.name == name)
+        .with_context(|| format!("there is no scenario {name:?}"))
 }
 
 /// The child's side: the last message is the outcome.
@@ -104,6 +110,9 @@ fn serve() -> Result<()> {
     for name in &job.scenarios {
         for &contender in &job.contenders {
             let found = find(name)?;
+            if found.alternates && Some(&contender) != job.contenders.first() {
+                continue;
+            }
             if found.contenders.contains(&contender) {
                 log.mark()?;
                 let outcome = supervise(found, contender, &job, &mut port, &mut answers)?;
@@ -124,7 +133,8 @@ fn keep_names() {
     const LINK: &str = "[Match]\nOriginalName=*\n\n[Link]\nNamePolicy=keep\nMACAddressPolicy=persistent\n";
     let folder = Path::new("/etc/systemd/network");
     // The guest's /etc is its own. Without udev neither of these exists and nothing is renamed.
-    let _no_udev = fs::create_dir_all(folder).and_then(|()| fs::write(folder.join("00-outboard-lab.link"), LINK));
+    let _no_udev =
+        fs::create_dir_all(folder).and_then(|()| fs::write(folder.join("00-outboard-lab.link"), LINK));
     let _no_udev = super::run::run("udevadm control --reload");
 }
 
@@ -254,7 +264,8 @@ struct KernelLog {
 impl KernelLog {
     fn open() -> Result<Self> {
         let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK;
-        let file = rustix::fs::open("/dev/kmsg", flags, rustix::fs::Mode::empty()).context("open /dev/kmsg")?;
+        let file =
+            rustix::fs::open("/dev/kmsg", flags, rustix::fs::Mode::empty()).context("open /dev/kmsg")?;
         Ok(Self { file: file.into() })
     }
 
@@ -274,7 +285,9 @@ impl KernelLog {
                     text.push_str(&readable(&record));
                 }
                 // EPIPE: records were overwritten before they were read; the next read goes on behind the gap.
-                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => text.push_str("(records lost)\n"),
+                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+                    text.push_str("(records lost)\n")
+                }
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(text),
                 Err(error) => return Err(error).context("read /dev/kmsg"),
             }

@@ -68,11 +68,17 @@ pub fn receive(mut from: impl Read, length: u64, seed: u64) -> io::Result<()> {
         let most = (length - done).min(CHUNK as u64) as usize;
         let now = from.read(&mut chunk[..most])?;
         if now == 0 {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, format!("the stream ended after {done} of {length} bytes")));
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                format!("the stream ended after {done} of {length} bytes"),
+            ));
         }
         if let Err(offset) = pattern.check(&chunk[..now]) {
             let offset = done + offset as u64;
-            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("byte {offset} of {length} is wrong")));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("byte {offset} of {length} is wrong"),
+            ));
         }
         done += now as u64;
     }

@@ -24,7 +24,11 @@ pub(crate) fn write(path: impl AsRef<Path>, text: &str) -> Result<()> {
 }
 
 /// Asks `look` until it gives something; an error of `look` ends the wait at once.
-pub(crate) fn wait_for<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+pub(crate) fn wait_for<T>(
+    what: &str,
+    limit: Duration,
+    mut look: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
     let start = Instant::now();
     loop {
         if let Some(found) = look()? {

@@ -49,7 +49,10 @@ impl UsbDevice {
             let path = entry?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let is = |file: &str, wanted: &str| read(path.join(file)).is_ok_and(|text| text == wanted);
-            if name.starts_with(&self.port) && is("bInterfaceClass", class) && is("bInterfaceSubClass", subclass) {
+            if name.starts_with(&self.port)
+                && is("bInterfaceClass", class)
+                && is("bInterfaceSubClass", subclass)
+            {
                 found.push(name);
             }
         }
@@ -60,7 +63,10 @@ impl UsbDevice {
     /// The ECM control interface (CDC 1.2, 4.3: class 2, subclass 6).
     pub(crate) fn ecm_interface(&self) -> Result<String> {
         let found = self.interfaces("02", "06")?;
-        found.into_iter().next().with_context(|| format!("device {} has no ECM interface in its configuration", self.port))
+        found
+            .into_iter()
+            .next()
+            .with_context(|| format!("device {} has no ECM interface in its configuration", self.port))
     }
 
     /// The kernel driver that an interface is bound to, if any.
@@ -81,7 +87,8 @@ fn find(vendor: u16, product: u16) -> Option<UsbDevice> {
     let entries = fs::read_dir(DEVICES).ok()?;
     for entry in entries.flatten() {
         let path = entry.path();
-        let is = |file: &str, wanted: u16| read(path.join(file)).is_ok_and(|text| text == format!("{wanted:04x}"));
+        let is =
+            |file: &str, wanted: u16| read(path.join(file)).is_ok_and(|text| text == format!("{wanted:04x}"));
         let configured = read(path.join("bConfigurationValue")).is_ok_and(|text| !text.is_empty());
         if configured && is("idVendor", vendor) && is("idProduct", product) {
             return Some(UsbDevice { port: entry.file_name().to_string_lossy().into_owned() });

@@ -67,6 +67,8 @@ pub struct Settings {
     pub cycles: u32,
     /// Seconds of each throughput measurement.
     pub seconds: u32,
+    /// Who takes part in a benchmark, in the order of its even rounds.
+    pub contenders: Vec<Contender>,
     /// Rounds of a benchmark.
     pub rounds: u32,
     /// Seconds after which any scenario is ended, in place of its own limit.

@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 
 use crate::report::{Goal, Report};
-use crate::wire::{Contender, Job};
+use crate::wire::{Contender, Job, Settings};
 use crate::{install, lab, workspace};
 
 /// Options of `cargo xtask bench`.
@@ -55,7 +55,10 @@ const GOALS: &[(&str, Goal)] = &[
 ];
 
 fn goal(name: &str) -> Option<Goal> {
-    GOALS.iter().find(|(end, _)| name.strip_suffix(end).is_some_and(|rest| rest.is_empty() || rest.ends_with('/'))).map(|&(_, goal)| goal)
+    GOALS
+        .iter()
+        .find(|(end, _)| name.strip_suffix(end).is_some_and(|rest| rest.is_empty() || rest.ends_with('/')))
+        .map(|&(_, goal)| goal)
 }
 
 /// `cargo xtask bench`.
@@ -69,7 +72,7 @@ pub(crate) fn command(arguments: &Arguments) -> Result<()> {
     let job = Job {
         scenarios: vec![format!("bench-{name}")],
         contenders: arguments.contender.clone(),
-        settings: lab::settings(&programs, 0, seconds, rounds, None),
+        settings: Settings { seconds, rounds, ..lab::settings(&programs) },
     };
     let mut report = Report::new();
     let results = lab::run(&programs, job, "bench")?;

@@ -86,7 +86,12 @@ fn show(outcome: &Outcome, results: &Results) {
                 .iter()
                 .filter(|sample| sample.contender == outcome.contender)
                 .filter_map(|sample| {
-                    Some(format!("{} {:.1} {}", sample.name.strip_prefix(&prefix)?, sample.value, sample.unit))
+                    Some(format!(
+                        "{} {:.1} {}",
+                        sample.name.strip_prefix(&prefix)?,
+                        sample.value,
+                        sample.unit
+                    ))
                 })
                 .collect();
             println!("ok   {head} {:6.1} s  {}", outcome.seconds, figures.join(", "));

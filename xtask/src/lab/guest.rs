@@ -1,6 +1,7 @@
 //! Booting the guest: Debian's stock kernel, software emulation, the machine's own root file system, read-only.
 
 use std::fs::{self, File};
+use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -43,10 +44,15 @@ impl Guest {
         // The console shows warnings only: each character costs an exit from emulation. The whole log is read in the guest when needed.
         command.args(["--append", "loglevel=4"]);
         command.arg("--").arg(format!("{} serve", runner.display()));
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        // QEMU opens its outputs anew through /proc, which would empty a file: give it pipes.
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // A group of its own, so that QEMU can be ended together with virtme-ng, which started it.
         command.process_group(0);
         let mut child = command.spawn().context("start vng")?;
+        if let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) {
+            keep(stdout, log.try_clone()?);
+            keep(stderr, log);
+        }
         let opened = (|| Ok((connect(&port, &mut child)?, connect(&monitor, &mut child)?)))();
         let (port, monitor) = match opened {
             Ok(opened) => opened,
@@ -130,7 +136,17 @@ fn vng(sockets: &[&Path]) -> Result<Command> {
     let mut command = Command::new(&vng);
     command.arg("--run").arg(kernel);
     // Software emulation: /dev/kvm may exist and yet hang a stock guest. 9p: looking for virtiofsd takes ten seconds.
-    command.args(["--disable-kvm", "--force-9p", "--disable-monitor", "--memory", "2G", "--cpus", "2", "--user", "root"]);
+    command.args([
+        "--disable-kvm",
+        "--force-9p",
+        "--disable-monitor",
+        "--memory",
+        "2G",
+        "--cpus",
+        "2",
+        "--user",
+        "root",
+    ]);
     // Names that do not depend on udev being there.
     command.args(["--append", "net.ifnames=0"]);
     command.current_dir(workspace::root());
@@ -157,6 +173,16 @@ fn vng(sockets: &[&Path]) -> Result<Command> {
     Ok(command)
 }
 
+/// Copies an output into the log until it ends.
+fn keep(mut output: impl Read + Send + 'static, mut log: File) {
+    thread::spawn(move || {
+        let mut chunk = [0; 4096];
+        while let Ok(got @ 1..) = output.read(&mut chunk) {
+            let _disk_full = log.write_all(&chunk[..got]);
+        }
+    });
+}
+
 fn connect(path: &Path, child: &mut Child) -> Result<UnixStream> {
     let start = Instant::now();
     loop {
@@ -179,7 +205,8 @@ fn end_group(child: &mut Child) {
 }
 
 fn console_tail(console: &Path, error: anyhow::Error) -> anyhow::Error {
-    let text = fs::read(console).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+    let text =
+        fs::read(console).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
     let tail = lines[lines.len().saturating_sub(15)..].join("\n  ");
     error.context(format!("the guest's console ends with:\n  {tail}\n(all of it: {})", console.display()))

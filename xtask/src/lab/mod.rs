@@ -105,7 +105,12 @@ pub(crate) fn command(arguments: &Arguments) -> Result<()> {
     let job = Job {
         scenarios,
         contenders: arguments.contender.clone(),
-        settings: settings(&programs, arguments.cycles, arguments.seconds, 1, arguments.timeout),
+        settings: Settings {
+            cycles: arguments.cycles,
+            seconds: arguments.seconds,
+            timeout: arguments.timeout,
+            ..settings(&programs)
+        },
     };
     let mut report = Report::new();
     let results = run(&programs, job, "lab")?;
@@ -134,16 +139,17 @@ pub(crate) fn judge(results: &Results) -> Result<()> {
     Ok(())
 }
 
-/// Settings for a job; the peer's port is filled in when it listens.
-pub(crate) fn settings(programs: &Programs, cycles: u32, seconds: u32, rounds: u32, timeout: Option<u64>) -> Settings {
+/// Settings to start from; what only the boot knows is filled in there.
+pub(crate) fn settings(programs: &Programs) -> Settings {
     Settings {
         outboard: programs.outboard.display().to_string(),
         by_hand: programs.by_hand.display().to_string(),
         peer_port: 0,
-        cycles,
-        seconds,
-        rounds,
-        timeout,
+        cycles: CYCLES,
+        seconds: 3,
+        contenders: Vec::new(),
+        rounds: 1,
+        timeout: None,
     }
 }
 
@@ -155,7 +161,11 @@ pub(crate) fn build(contenders: &[Contender]) -> Result<Programs> {
     }
     workspace::run(&mut workspace::cargo(&arguments))?;
     let folder = workspace::build_dir().join("release");
-    Ok(Programs { runner: folder.join("lab-guest"), outboard: folder.join("outboard"), by_hand: folder.join("ecm-by-hand") })
+    Ok(Programs {
+        runner: folder.join("lab-guest"),
+        outboard: folder.join("outboard"),
+        by_hand: folder.join("ecm-by-hand"),
+    })
 }
 
 fn list(programs: &Programs) -> Result<Listing> {
@@ -168,6 +178,7 @@ pub(crate) fn run(programs: &Programs, mut job: Job, kind: &str) -> Result<Resul
     let folder = workspace::results(kind)?;
     let peer = peer::Peer::start()?;
     job.settings.peer_port = peer.port();
+    job.settings.contenders.clone_from(&job.contenders);
     let mut guest = guest::Guest::boot(&programs.runner, &folder)?;
     let result = control::converse(&mut guest, job, &folder);
     guest.end();

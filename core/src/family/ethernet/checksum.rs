@@ -13,40 +13,14 @@ impl Sum {
     /// The sum of these bytes; a last odd byte counts as if a zero followed.
     #[inline]
     pub fn of(data: &[u8]) -> Self {
-        // Four lanes of 32-bit halves: no carry to follow, so the compiler makes vector code of it. A lane grows by
-        // less than 2^33 a round, so it cannot overflow below 2^31 rounds, 64 GiB.
-        let (blocks, rest) = data.as_chunks::<64>();
-        let mut lanes = [0_u64; 8];
-        for block in blocks {
-            let (words, _) = block.as_chunks::<8>();
-            for (lane, word) in lanes.iter_mut().zip(words) {
-                let word = u64::from_ne_bytes(*word);
-                *lane += (word & 0xffff_ffff) + (word >> 32);
-            }
-        }
-        let mut sum: u64 = 0;
-        for lane in lanes {
-            sum += fold32(lane);
-        }
-        let (words, rest) = rest.as_chunks::<8>();
-        for word in words {
-            let word = u64::from_ne_bytes(*word);
-            sum += (word & 0xffff_ffff) + (word >> 32);
-        }
-        if !rest.is_empty() {
-            let mut word = [0; 8];
-            word[..rest.len()].copy_from_slice(rest);
-            let word = u64::from_ne_bytes(word);
-            sum += (word & 0xffff_ffff) + (word >> 32);
-        }
-        Self(fold32(sum))
+        if data.len() < BLOCK { Self(short(data)) } else { long(data) }
     }
 
     /// This and the other sum together.
     #[inline]
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
-        // Both are at most a few times 2^32, and nobody adds 2^30 of them.
+        // Each part is below 2^38, and nobody adds 2^20 of them.
         Self(self.0 + other.0)
     }
 
@@ -97,8 +71,54 @@ impl Sum {
     }
 }
 
+/// Bytes of a round of the fast loop.
+const BLOCK: usize = 64;
+
+/// A sum below 2^37 of less than [`BLOCK`] bytes; small enough to be made part of its callers, who sum headers.
+#[inline(always)]
+fn short(data: &[u8]) -> u64 {
+    let (words, rest) = data.as_chunks::<8>();
+    let mut sum = 0;
+    for word in words {
+        sum += halves(*word);
+    }
+    if let Some((word, rest)) = rest.split_first_chunk::<4>() {
+        return sum + u64::from(u32::from_ne_bytes(*word)) + tail(rest);
+    }
+    sum + tail(rest)
+}
+
+#[inline(always)]
+fn tail(rest: &[u8]) -> u64 {
+    match *rest {
+        [] => 0,
+        [a] => u16::from_ne_bytes([a, 0]).into(),
+        [a, b] => u16::from_ne_bytes([a, b]).into(),
+        [a, b, c, ..] => u64::from(u16::from_ne_bytes([a, b])) + u64::from(u16::from_ne_bytes([c, 0])),
+    }
+}
+
+#[inline(always)]
+const fn halves(word: [u8; 8]) -> u64 {
+    let word = u64::from_ne_bytes(word);
+    (word & 0xffff_ffff) + (word >> 32)
+}
+
+fn long(data: &[u8]) -> Sum {
+    // Lanes of 32-bit halves have no carry to follow, so the compiler makes vector code of them. A lane grows by
+    // less than 2^33 a round, so that all together stay below 2^64 for 2^28 rounds, 16 GiB.
+    let (blocks, rest) = data.as_chunks::<BLOCK>();
+    let mut lanes = [0_u64; BLOCK / 8];
+    for block in blocks {
+        let (words, _) = block.as_chunks::<8>();
+        for (lane, word) in lanes.iter_mut().zip(words) {
+            *lane += halves(*word);
+        }
+    }
+    Sum(fold32(lanes.iter().sum()) + short(rest))
+}
+
 const fn fold32(sum: u64) -> u64 {
-    let sum = (sum & 0xffff_ffff) + (sum >> 32);
     (sum & 0xffff_ffff) + (sum >> 32)
 }
 

@@ -22,6 +22,15 @@ const MAX_FLOWS: usize = 8;
 /// The kernel takes a smaller segment size for this one.
 const MIN_MSS: usize = 8;
 
+/// What one write consists of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Group {
+    /// Frames that it was made of.
+    pub frames: usize,
+    /// Bytes that they had together.
+    pub bytes: usize,
+}
+
 /// Merges batches of frames.
 #[derive(Debug, Default)]
 pub struct Coalescer {
@@ -74,9 +83,9 @@ enum Merge {
 
 impl Coalescer {
     /// Merges what can be merged of `frames` and calls `write` for each result with its slices, the
-    /// [`VnetHeader`] first, and the number of frames in it. Every frame is written once; the order within a flow is
+    /// [`VnetHeader`] first. Every frame is written once; the order within a flow is
     /// kept. Headers of merged frames are changed.
-    pub fn run<B: FrameBuffer>(&mut self, frames: &mut [B], mut write: impl FnMut(&[IoSlice<'_>], usize)) {
+    pub fn run<B: FrameBuffer>(&mut self, frames: &mut [B], mut write: impl FnMut(&[IoSlice<'_>], Group)) {
         for at in 0..frames.len() {
             match frame::classify(frames[at].frame()) {
                 Class::Other => write_single(frames[at].frame(), &mut write),
@@ -90,7 +99,7 @@ impl Coalescer {
         self.flush(frames, &mut write);
     }
 
-    fn flush<B: FrameBuffer>(&mut self, frames: &mut [B], write: &mut impl FnMut(&[IoSlice<'_>], usize)) {
+    fn flush<B: FrameBuffer>(&mut self, frames: &mut [B], write: &mut impl FnMut(&[IoSlice<'_>], Group)) {
         for flow in &mut self.flows {
             flow.close(frames, write);
         }
@@ -101,7 +110,7 @@ impl Coalescer {
         frames: &mut [B],
         at: usize,
         tcp: TcpFrame,
-        write: &mut impl FnMut(&[IoSlice<'_>], usize),
+        write: &mut impl FnMut(&[IoSlice<'_>], Group),
     ) {
         if let Some(flow) = self.flows.iter_mut().find(|flow| flow.is_same(frames, at, &tcp)) {
             match flow.merge(frames, at, &tcp) {
@@ -152,9 +161,10 @@ fn id(frame: &[u8], l3: usize) -> u16 {
     u16::from_be_bytes([frame[l3 + 4], frame[l3 + 5]])
 }
 
-fn write_single(frame: &[u8], write: &mut impl FnMut(&[IoSlice<'_>], usize)) {
+fn write_single(frame: &[u8], write: &mut impl FnMut(&[IoSlice<'_>], Group)) {
     // Without flags: the kernel verifies the checksum itself, if it comes to that.
-    write(&[IoSlice::new(&[0; VNET_HEADER_SIZE]), IoSlice::new(frame)], 1);
+    let group = Group { frames: 1, bytes: frame.len() };
+    write(&[IoSlice::new(&[0; VNET_HEADER_SIZE]), IoSlice::new(frame)], group);
 }
 
 impl Flow {
@@ -216,7 +226,7 @@ impl Flow {
     }
 
     /// Writes what is merged so far and frees the place.
-    fn close<B: FrameBuffer>(&mut self, frames: &mut [B], write: &mut impl FnMut(&[IoSlice<'_>], usize)) {
+    fn close<B: FrameBuffer>(&mut self, frames: &mut [B], write: &mut impl FnMut(&[IoSlice<'_>], Group)) {
         let count = std::mem::take(&mut self.count);
         match count {
             0 => return,
@@ -256,7 +266,8 @@ impl Flow {
         for (slice, &at) in slices[2..].iter_mut().zip(&chain[1..]) {
             *slice = IoSlice::new(&frames[at].frame()[payload..]);
         }
-        write(&slices[..count + 1], count);
+        let bytes = l3 + self.len + (count - 1) * payload;
+        write(&slices[..count + 1], Group { frames: count, bytes });
     }
 }
 

@@ -1,9 +1,11 @@
 //! An interface in memory, for tests of whole drivers: what the host sends and wants is scripted, what it gets is
-//! kept. It has no descriptors, so no event loop is needed, and it does not merge or cut.
+//! kept. Its readiness is an eventfd each, as real as a network interface's. It does not merge or cut.
 
 use std::collections::VecDeque;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustix::event::{EventfdFlags, eventfd};
 
 use super::frame::{self, ETHERNET_HEADER};
 use super::{Counters, EthernetInterface, FrameBuffer, HostWish, Received, Transmit};
@@ -22,6 +24,8 @@ pub struct MemoryInterface {
 #[derive(Debug, Clone, Default)]
 pub struct MemoryHost {
     state: Arc<Mutex<State>>,
+    sending: Arc<Signal>,
+    wishing: Arc<Signal>,
 }
 
 #[derive(Debug, Default)]
@@ -34,11 +38,41 @@ struct State {
     deleted: bool,
 }
 
+/// A descriptor that is readable while it is raised; `None` where the system has none left.
+#[derive(Debug)]
+struct Signal(Option<OwnedFd>);
+
+impl Default for Signal {
+    fn default() -> Self {
+        Self(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).ok())
+    }
+}
+
+impl Signal {
+    fn raise(&self) {
+        if let Some(fd) = &self.0 {
+            // It fails only at 2^64 - 1 raises, and is readable then.
+            let _ = rustix::io::write(fd, &1u64.to_ne_bytes());
+        }
+    }
+
+    fn lower(&self) {
+        if let Some(fd) = &self.0 {
+            // It fails only when it is lowered already.
+            let _ = rustix::io::read(fd, &mut [0; 8]);
+        }
+    }
+
+    fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.0.as_ref().map(AsFd::as_fd)
+    }
+}
+
 impl MemoryInterface {
     /// An interface of this name that is up, without carrier, and the host that it belongs to.
     pub fn new(name: impl Into<String>) -> (Self, MemoryHost) {
         let host = MemoryHost::default();
-        host.state().wish = HostWish { up: true, mtu: 1500, ..HostWish::default() };
+        host.state().wish = HostWish { up: true, ..HostWish::default() };
         let interface = Self {
             name: name.into(),
             host: host.clone(),
@@ -66,6 +100,7 @@ impl MemoryHost {
     /// Queues a frame for the device.
     pub fn send(&self, frame: impl Into<Vec<u8>>) {
         self.state().to_device.push_back(frame.into());
+        self.sending.raise();
     }
 
     /// Frames that the driver has not taken yet.
@@ -91,11 +126,13 @@ impl MemoryHost {
     /// Changes what the host wants.
     pub fn set_wish(&self, wish: HostWish) {
         self.state().wish = wish;
+        self.wishing.raise();
     }
 
     /// Deletes the interface under the driver.
     pub fn delete(&self) {
         self.state().deleted = true;
+        self.sending.raise();
     }
 }
 
@@ -135,7 +172,10 @@ impl EthernetInterface for MemoryInterface {
             if free.is_empty() {
                 break Transmit::NoBuffers;
             }
-            let Some(frame) = state.to_device.pop_front() else { break Transmit::Drained };
+            let Some(frame) = state.to_device.pop_front() else {
+                self.host.sending.lower();
+                break Transmit::Drained;
+            };
             let Some(mut buffer) = free.pop() else { break Transmit::NoBuffers };
             let Some(space) = buffer.space().get_mut(..frame.len()) else {
                 counters.transmitted_oversize += 1;
@@ -156,7 +196,7 @@ impl EthernetInterface for MemoryInterface {
     }
 
     fn readiness(&self) -> Option<BorrowedFd<'_>> {
-        None
+        self.host.sending.as_fd()
     }
 
     fn set_carrier(&mut self, up: bool) -> Result<()> {
@@ -171,12 +211,13 @@ impl EthernetInterface for MemoryInterface {
 
     fn wish(&mut self) -> Result<HostWish> {
         let wish = self.alive()?.wish.clone();
+        self.host.wishing.lower();
         self.saw_membership_report = false;
         Ok(wish)
     }
 
     fn wish_readiness(&self) -> Option<BorrowedFd<'_>> {
-        None
+        self.host.wishing.as_fd()
     }
 
     fn wish_may_have_changed(&self) -> bool {
@@ -185,5 +226,42 @@ impl EthernetInterface for MemoryInterface {
 
     fn counters(&self) -> &Counters {
         &self.counters
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::VecBuffer;
+    use super::*;
+
+    #[test]
+    fn frames_go_both_ways_and_a_deletion_is_seen() {
+        let (mut interface, host) = MemoryInterface::new("ecm0");
+        host.send(vec![1; 60]);
+        host.send(vec![2; 200]);
+        host.send(vec![3; 61]);
+        let (mut free, mut ready) = (vec![VecBuffer::new(100)], Vec::new());
+        assert_eq!(interface.transmit(&mut free, &mut ready).unwrap(), Transmit::NoBuffers);
+        assert_eq!((ready[0].frame(), host.unsent()), (&[1; 60][..], 2));
+        free.append(&mut ready);
+        assert_eq!(interface.transmit(&mut free, &mut ready).unwrap(), Transmit::NoBuffers);
+        assert_eq!((ready[0].frame(), interface.counters().transmitted_oversize), (&[3; 61][..], 1));
+        free.append(&mut ready);
+        assert_eq!(interface.transmit(&mut free, &mut ready).unwrap(), Transmit::Drained);
+
+        let mut frames = [VecBuffer::from(vec![4; 60]), VecBuffer::from(vec![5; 13])];
+        let received = interface.receive(&mut frames).unwrap();
+        assert_eq!(received, Received { delivered: 1, dropped: 1 });
+        assert_eq!((host.received(), host.received()), (Some(vec![4; 60]), None));
+        host.set_wish(HostWish { up: false, ..interface.wish().unwrap() });
+        assert_eq!(interface.receive(&mut frames[..1]).unwrap().dropped, 1);
+        interface.set_carrier(true).unwrap();
+        interface.set_speed(480, true).unwrap();
+        assert_eq!((host.carrier(), host.speed()), (true, Some((480, true))));
+
+        host.delete();
+        assert_eq!(interface.receive(&mut frames).unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(interface.transmit(&mut free, &mut ready).unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(free.len(), 1);
     }
 }

@@ -63,7 +63,7 @@ pub enum Transmit {
 }
 
 /// What the host wants of its interface, for the device's packet filters.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostWish {
     /// The interface was brought up; while it is not, every received frame is dropped.
     pub up: bool,
@@ -78,6 +78,19 @@ pub struct HostWish {
     /// The groups whose frames the host wants, in the kernel's order. Some may be unicast addresses that were added
     /// as such.
     pub multicast: Vec<MacAddr>,
+}
+
+impl Default for HostWish {
+    fn default() -> Self {
+        Self {
+            up: false,
+            promiscuous: false,
+            all_multicast: false,
+            mtu: 1500,
+            mac: MacAddr::ZERO,
+            multicast: Vec::new(),
+        }
+    }
 }
 
 /// What went over an interface since it was opened. "Received" is from the device to the host.
@@ -165,8 +178,9 @@ pub trait EthernetInterface {
     /// What becomes readable when [`wish`](Self::wish) may have another answer.
     fn wish_readiness(&self) -> Option<BorrowedFd<'_>>;
 
-    /// Whether frames that the host sent tell that its multicast list may be another one, of which Linux before
-    /// 6.14 gives no other sign. To be looked at after [`transmit`](Self::transmit); costs nothing.
+    /// Whether a frame that the host sent tells that its multicast list may be another one: a report of membership
+    /// (IGMP, MLD). To be looked at after [`transmit`](Self::transmit); costs nothing. Groups that are joined without
+    /// a report, as for LLDP, give no sign at all, so [`wish`](Self::wish) is also to be asked from time to time.
     fn wish_may_have_changed(&self) -> bool;
 
     /// What went over the interface so far.

@@ -13,7 +13,7 @@ use std::io::IoSliceMut;
 
 use rustix::io::Errno;
 
-use super::frame;
+use super::frame::{self, MAX_HEADERS};
 use super::segment::{self, Segmenter};
 use super::vnet::{Gso, VNET_HEADER_SIZE, VnetHeader};
 use super::{Counters, FrameBuffer, Transmit};
@@ -23,6 +23,10 @@ const SCRATCH: usize = (64 + 4) << 10;
 
 /// Buffers of one read. 64 KiB in segments of 1,448 bytes are 46.
 const MAX_BUFFERS: usize = 64;
+
+/// Single frames in a row after which no superframe is expected, so that a host that only acknowledges does not pay
+/// for long lists of buffers that nothing goes into.
+const PATIENCE: usize = 64;
 
 /// How a superframe is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +56,8 @@ struct Rest {
 pub struct Scatter {
     scratch: Box<[u8]>,
     expected: Option<Shape>,
+    /// Single frames since the last superframe.
+    singles: usize,
     rest: Option<Rest>,
     saw_membership_report: bool,
 }
@@ -61,6 +67,7 @@ impl Default for Scatter {
         Self {
             scratch: vec![0; SCRATCH].into_boxed_slice(),
             expected: None,
+            singles: 0,
             rest: None,
             saw_membership_report: false,
         }
@@ -130,7 +137,9 @@ impl Scatter {
         read: &mut impl FnMut(&mut [IoSliceMut<'_>]) -> Result<usize, Errno>,
     ) -> Result<(), Errno> {
         let capacity = free.last_mut().map_or(0, |buffer| buffer.space().len());
-        let shape = self.expected.filter(|shape| shape.header_len + shape.mss <= capacity);
+        // The first part holds all headers, whatever comes.
+        let fits = |first: usize| (MAX_HEADERS..=capacity).contains(&first);
+        let shape = self.expected.filter(|shape| fits(shape.header_len + shape.mss));
         let parts = match shape {
             Some(Shape { header_len, mss }) => {
                 let wanted = SCRATCH.div_ceil(mss).min(MAX_BUFFERS);
@@ -168,6 +177,10 @@ impl Scatter {
         let header = VnetHeader::from_bytes(header);
 
         if header.gso() == Gso::None {
+            self.singles += 1;
+            if self.singles == PATIENCE {
+                self.expected = None;
+            }
             if len > capacity {
                 counters.transmitted_oversize += 1;
                 return Ok(());
@@ -207,6 +220,7 @@ impl Scatter {
         }
         counters.transmitted_superframes += 1;
         self.expected = Some(found);
+        self.singles = 0;
         let mut next = 0;
         if shape == Some(found) {
             while next < segmenter.segments().min(buffers) {

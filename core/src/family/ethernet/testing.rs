@@ -169,7 +169,7 @@ impl TcpTemplate {
         frame.extend(self.port.to_be_bytes());
         frame.extend(5201_u16.to_be_bytes());
         frame.extend(self.sequence.wrapping_add(offset).to_be_bytes());
-        frame.extend([1, 2, 3, 4, ((20 + self.options) / 4 << 4) as u8, self.flags, 0x20, 0, 0, 0, 0, 0]);
+        frame.extend([1, 2, 3, 4, ((5 + self.options / 4) << 4) as u8, self.flags, 0x20, 0, 0, 0, 0, 0]);
         frame.extend((0..self.options).map(|at| if at < 2 { 1 } else { at as u8 }));
         frame.extend(payload);
         (frame, pseudo)

@@ -1,7 +1,6 @@
 //! What carries requests to a device: usbfs on this machine, a model in this process, a wrapper around another one. A transport
 //! lives on a queue and is driven by [`Device`](super::Device) alone; it must not know drivers, actions or families.
 
-
 pub mod in_process;
 
 pub mod usbfs;

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::lab::context::Context;
 use crate::lab::contender::Vended;
+use crate::lab::context::Context;
 use crate::lab::cpu::busy_ticks;
 use crate::lab::gadget::{Gadget, HOST_MAC, Speed};
 use crate::lab::iperf::{Direction, Server};
@@ -50,7 +50,8 @@ fn link(context: &mut Context, speed: Speed) -> Result<()> {
     // A transfer whose length is a multiple of the packet size needs a zero-length packet or padding: sizes around all of them.
     for frame in [512, 1024] {
         for payload in frame - 42 - 2..=frame - 42 + 2 {
-            ping(DEVICE, 2, payload).with_context(|| format!("ping with {payload} bytes around the packet size {frame}"))?;
+            ping(DEVICE, 2, payload)
+                .with_context(|| format!("ping with {payload} bytes around the packet size {frame}"))?;
         }
     }
     vlan(context.contender, &gadget, &vended)?;
@@ -58,7 +59,8 @@ fn link(context: &mut Context, speed: Speed) -> Result<()> {
     throughput(context, name, &gadget)?;
     vended.release().context("give the device back")?;
 
-    let vended = Vended::take(context, context.contender, &device).context("take the device a second time")?;
+    let vended =
+        Vended::take(context, context.contender, &device).context("take the device a second time")?;
     connect(&gadget, &vended)?;
     unplug_during_transfer(&gadget)?;
     device.wait_gone()?;
@@ -66,7 +68,8 @@ fn link(context: &mut Context, speed: Speed) -> Result<()> {
 
     gadget.replug()?;
     let device = gadget.device().context("plug it in again")?;
-    let vended = Vended::take(context, context.contender, &device).context("after it was plugged in again")?;
+    let vended =
+        Vended::take(context, context.contender, &device).context("after it was plugged in again")?;
     connect(&gadget, &vended)?;
     ping(DEVICE, 5, 1472)?;
     vended.release()
@@ -101,7 +104,9 @@ fn carrier(gadget: &Gadget, vended: &Vended) -> Result<()> {
 fn throughput(context: &Context, name: &str, gadget: &Gadget) -> Result<()> {
     let server = Server::start(&gadget.netns, DEVICE)?;
     let seconds = context.settings.seconds;
-    for (direction, measure) in [(Direction::ToDevice, "tcp-to-device"), (Direction::FromDevice, "tcp-from-device")] {
+    for (direction, measure) in
+        [(Direction::ToDevice, "tcp-to-device"), (Direction::FromDevice, "tcp-from-device")]
+    {
         let before = busy_ticks()?;
         let tcp = server.tcp(direction, seconds).context(measure)?;
         let ticks = (busy_ticks()? - before) as f64;
@@ -126,9 +131,12 @@ fn unplug_during_transfer(gadget: &Gadget) -> Result<()> {
         .stderr(std::process::Stdio::null())
         .spawn()?;
     let counter = format!("/sys/class/net/{}/statistics/rx_packets", gadget.interface);
-    let count = || gadget.netns.run(&format!("cat {counter}")).ok().and_then(|text| text.trim().parse::<u64>().ok());
+    let count =
+        || gadget.netns.run(&format!("cat {counter}")).ok().and_then(|text| text.trim().parse::<u64>().ok());
     let before = count().unwrap_or(0);
-    let flowed = wait_until("the flood to flow", Duration::from_secs(10), || count().is_some_and(|now| now > before + 200));
+    let flowed = wait_until("the flood to flow", Duration::from_secs(10), || {
+        count().is_some_and(|now| now > before + 200)
+    });
     let unplugged = gadget.unplug();
     flood.kill()?;
     flood.wait()?;
@@ -144,13 +152,18 @@ pub(crate) fn cycles(context: &mut Context) -> Result<()> {
     let before = Inventory::now()?;
     let start = Instant::now();
     for cycle in 0..count {
-        let vended = Vended::take(context, context.contender, &device).with_context(|| format!("cycle {cycle} of {count}"))?;
+        let vended = Vended::take(context, context.contender, &device)
+            .with_context(|| format!("cycle {cycle} of {count}"))?;
         if cycle % 100 == 0 {
             connect(&gadget, &vended).with_context(|| format!("cycle {cycle} of {count}"))?;
         }
         vended.release().with_context(|| format!("cycle {cycle} of {count}"))?;
     }
-    context.sample("cycles/take-and-give-back", "ms", start.elapsed().as_secs_f64() * 1e3 / f64::from(count.max(1)));
+    context.sample(
+        "cycles/take-and-give-back",
+        "ms",
+        start.elapsed().as_secs_f64() * 1e3 / f64::from(count.max(1)),
+    );
     let after = Inventory::now()?;
     context.note(format!("{before:?} -> {after:?}"));
     before.compare(&after, count)

@@ -2,6 +2,8 @@
 //!
 //! Each is written against a [`Vended`](super::contender::Vended), so that the same code judges the kernel's driver and ours.
 
+mod bench_ecm;
+mod broken;
 mod gadget;
 mod usb_net;
 
@@ -21,11 +23,15 @@ pub(crate) struct Scenario {
     pub(crate) contenders: &'static [Contender],
     /// Seconds after which it is ended.
     pub(crate) timeout: u64,
+    /// Whether one run takes all contenders in turn, as a benchmark does.
+    pub(crate) alternates: bool,
     /// Does it.
     pub(crate) run: fn(&mut Context) -> Result<()>,
 }
 
 const BOTH: &[Contender] = &[Contender::Kernel, Contender::Outboard];
+
+const ALL: &[Contender] = &[Contender::Kernel, Contender::Outboard, Contender::ByHand];
 
 /// Every scenario there is.
 pub(crate) const SCENARIOS: &[Scenario] = &[
@@ -34,6 +40,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         about: "QEMU's usb-net: ping, checked TCP and UDP both ways, carrier, unplugged during a transfer, plugged in again.",
         contenders: BOTH,
         timeout: 90,
+        alternates: false,
         run: usb_net::run,
     },
     Scenario {
@@ -41,6 +48,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         about: "The kernel's ECM gadget at high speed: ping, iperf3 both ways, full-size VLAN frames, unplugged during a transfer.",
         contenders: BOTH,
         timeout: 90,
+        alternates: false,
         run: gadget::high,
     },
     Scenario {
@@ -48,6 +56,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         about: "The same at SuperSpeed.",
         contenders: BOTH,
         timeout: 90,
+        alternates: false,
         run: gadget::superspeed,
     },
     Scenario {
@@ -55,7 +64,32 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         about: "The gadget is taken and given back a thousand times; no file, task or interface may be left.",
         contenders: BOTH,
         timeout: 420,
+        alternates: false,
         run: gadget::cycles,
+    },
+    Scenario {
+        name: "broken-gadget",
+        about: "A dongle with one defect after another in its descriptors: refused clearly or made to work, and the next one served.",
+        contenders: BOTH,
+        timeout: 240,
+        alternates: false,
+        run: broken::descriptors,
+    },
+    Scenario {
+        name: "stalls",
+        about: "A dongle that halts its bulk endpoints every ten frames: the halt is cleared and traffic goes on.",
+        contenders: BOTH,
+        timeout: 90,
+        alternates: false,
+        run: broken::stalls,
+    },
+    Scenario {
+        name: "bench-ecm",
+        about: "The benchmark of ECM; `cargo xtask bench ecm` runs it.",
+        contenders: ALL,
+        timeout: 2 * 3600,
+        alternates: true,
+        run: bench_ecm::run,
     },
 ];
 

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::lab::context::Context;
 use crate::lab::contender::Vended;
+use crate::lab::context::Context;
 use crate::lab::netns::{ping, raise, wait_carrier};
 use crate::lab::run::run as command;
 use crate::lab::stream::{self, Pattern};
@@ -59,7 +59,8 @@ fn plugged(context: &mut Context) -> Result<()> {
     datagrams(peer)?;
     vended.release().context("give the device back")?;
 
-    let vended = Vended::take(context, context.contender, &device).context("take the device a second time")?;
+    let vended =
+        Vended::take(context, context.contender, &device).context("take the device a second time")?;
     connect(&vended)?;
     unplug_during_transfer(context, peer)?;
     device.wait_gone()?;
@@ -67,7 +68,8 @@ fn plugged(context: &mut Context) -> Result<()> {
 
     plug(context)?;
     let device = UsbDevice::wait(VENDOR, PRODUCT).context("plug it in again")?;
-    let vended = Vended::take(context, context.contender, &device).context("after it was plugged in again")?;
+    let vended =
+        Vended::take(context, context.contender, &device).context("after it was plugged in again")?;
     connect(&vended)?;
     stream::put(TcpStream::connect(peer)?, LENGTH / 10, 3).context("TCP after it was plugged in again")?;
     vended.release()
@@ -93,7 +95,10 @@ fn datagrams(peer: SocketAddr) -> Result<()> {
         Pattern::new(u64::from(number)).fill(&mut question);
         socket.send(&question)?;
         let got = socket.recv(&mut answer).with_context(|| format!("datagram {number} of {length} bytes"))?;
-        ensure!(answer[..got] == question[..], "datagram {number} of {length} bytes came back with {got} other bytes");
+        ensure!(
+            answer[..got] == question[..],
+            "datagram {number} of {length} bytes came back with {got} other bytes"
+        );
     }
     Ok(())
 }
@@ -112,7 +117,9 @@ fn unplug_during_transfer(context: &Context, peer: SocketAddr) -> Result<()> {
     let _reset_already = waker.shutdown(std::net::Shutdown::Both);
     match transfer.join() {
         Ok(Ok(())) => bail!("an endless transfer ended"),
-        Ok(Err(error)) if error.kind() == std::io::ErrorKind::InvalidData => Err(error).context("while unplugging"),
+        Ok(Err(error)) if error.kind() == std::io::ErrorKind::InvalidData => {
+            Err(error).context("while unplugging")
+        }
         Ok(Err(_unplugged)) => Ok(()),
         Err(_) => bail!("the transfer panicked"),
     }
@@ -121,7 +128,10 @@ fn unplug_during_transfer(context: &Context, peer: SocketAddr) -> Result<()> {
 /// Octets of IPv4 that this machine received.
 fn received_bytes() -> Result<u64> {
     let text = command("nstat -a -s -z IpExtInOctets")?;
-    let line = text.lines().find(|line| line.starts_with("IpExtInOctets")).context("nstat shows no IpExtInOctets")?;
+    let line = text
+        .lines()
+        .find(|line| line.starts_with("IpExtInOctets"))
+        .context("nstat shows no IpExtInOctets")?;
     line.split_whitespace().nth(1).context("nstat's line is short")?.parse().context("nstat's count")
 }
 

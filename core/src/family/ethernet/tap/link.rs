@@ -65,9 +65,12 @@ impl Link {
         let failed = |error: Errno| Error::os(format!("watch {name}"), error.into());
         let doorbell = socket(RTMGRP_LINK).map_err(failed)?;
         let question = socket(0).map_err(failed)?;
-        let multicast =
-            rustix::fs::open("/proc/self/net/dev_mcast", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-                .map_err(|error| Error::os("open /proc/self/net/dev_mcast", error.into()))?;
+        let multicast = rustix::fs::open(
+            "/proc/thread-self/net/dev_mcast",
+            OFlags::RDONLY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )
+        .map_err(|error| Error::os("open /proc/thread-self/net/dev_mcast", error.into()))?;
         Self::from_fds(name, [doorbell, question, multicast])
     }
 

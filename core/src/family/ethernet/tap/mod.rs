@@ -15,7 +15,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use self::link::Link;
-use super::coalesce::Coalescer;
+use super::coalesce::{Coalescer, Group};
 use super::frame::ETHERNET_HEADER;
 use super::scatter::Scatter;
 use super::vnet::VNET_HEADER_SIZE;
@@ -229,24 +229,23 @@ impl EthernetInterface for Tap {
         let Self { tun, coalescer, counters, .. } = self;
         let mut received = Received::default();
         let mut gone = None;
-        coalescer.run(frames, |slices, count| {
-            let len: usize = slices[1..].iter().map(|slice| slice.len()).sum();
-            if len < ETHERNET_HEADER {
-                counters.received_runts += count as u64;
-                received.dropped += count;
+        coalescer.run(frames, |slices, Group { frames, bytes }| {
+            let count = frames as u64;
+            if bytes < ETHERNET_HEADER {
+                counters.received_runts += count;
+                received.dropped += frames;
                 return;
             }
             let result = match gone {
                 None => rustix::io::retry_on_intr(|| rustix::io::writev(&*tun, slices)),
                 Some(error) => Err(error),
             };
-            let count = count as u64;
             match result {
                 Ok(_) => {
                     counters.received_frames += count;
-                    counters.received_bytes += len as u64;
+                    counters.received_bytes += bytes as u64;
                     counters.received_writes += 1;
-                    received.delivered += count as usize;
+                    received.delivered += frames;
                     return;
                 }
                 Err(Errno::IO) => counters.received_while_down += count,
@@ -254,7 +253,7 @@ impl EthernetInterface for Tap {
                 Err(error @ (Errno::BADFD | Errno::NODEV | Errno::NXIO)) => gone = Some(error),
                 Err(_) => counters.received_refused += count,
             }
-            received.dropped += count as usize;
+            received.dropped += frames;
         });
         match gone {
             Some(error) => Err(self.failed("write to", error)),

@@ -118,7 +118,8 @@ impl<M: DeviceModel> Port<M> {
             }
         }
         for (endpoint, queue) in &mut self.waiting {
-            let Some(max_packet) = packet_size(self.parsed.as_ref(), self.configuration, &self.alternates, *endpoint)
+            let Some(max_packet) =
+                packet_size(self.parsed.as_ref(), self.configuration, &self.alternates, *endpoint)
             else {
                 done.extend(queue.drain(..).map(|(urb, _)| Done { urb, status: Err(TransferError::Fault) }));
                 continue;
@@ -128,7 +129,8 @@ impl<M: DeviceModel> Port<M> {
                 let status = if self.halted.contains(endpoint) {
                     Some(Err(TransferError::Stall))
                 } else {
-                    let mut transfer = Transfer { model: &mut self.model, endpoint: *endpoint, max_packet, now };
+                    let mut transfer =
+                        Transfer { model: &mut self.model, endpoint: *endpoint, max_packet, now };
                     transfer.serve(urb, moved, &mut budget)
                 };
                 let Some(status) = status else { break };
@@ -295,7 +297,12 @@ struct Transfer<'a, M> {
 
 impl<M: DeviceModel> Transfer<'_, M> {
     /// Moves packets until the transfer ends (`Some`) or the device has no more now (`None`).
-    fn serve(&mut self, urb: &mut Urb, moved: &mut usize, budget: &mut usize) -> Option<Result<usize, TransferError>> {
+    fn serve(
+        &mut self,
+        urb: &mut Urb,
+        moved: &mut usize,
+        budget: &mut usize,
+    ) -> Option<Result<usize, TransferError>> {
         let Operation::Transfer { request, zero_packet, .. } = urb.operation else { return Some(Ok(0)) };
         if Direction::of(self.endpoint) == Direction::In {
             self.serve_in(urb, request, moved, budget)

@@ -71,9 +71,8 @@ impl UsbFs {
     /// # Errors
     /// Unplugged; System: this is no usbfs node, or the calling thread runs no queue.
     pub fn from_fd(fd: OwnedFd, name: &str, configuration: Option<u8>) -> Result<Self> {
-        let os = |operation: &'static str| {
-            move |error: Errno| Error::os(operation, error.into()).device(name)
-        };
+        let os =
+            |operation: &'static str| move |error: Errno| Error::os(operation, error.into()).device(name);
         let capabilities = sys::capabilities(fd.as_fd()).map_err(os("ask usbfs for its capabilities"))?;
         if capabilities & sys::CAP_REAP_AFTER_DISCONNECT == 0 {
             let reason = "the kernel cannot return transfers after an unplug; it is older than 4.0";
@@ -89,9 +88,8 @@ impl UsbFs {
         };
         let descriptors = read_descriptors(&fd).map_err(os("read the descriptors"))?;
         let info = DeviceInfo { name: name.to_owned(), speed, descriptors, configuration };
-        let node = Node::new(fd)
-            .watch()
-            .map_err(|error| Error::os("watch the device", error).device(name))?;
+        let node =
+            Node::new(fd).watch().map_err(|error| Error::os("watch the device", error).device(name))?;
         Ok(Self {
             info,
             node,
@@ -109,7 +107,11 @@ impl UsbFs {
     /// # Errors
     /// Unsupported: the kernel is older than 4.5.
     pub fn drop_privileges(&self) -> Result<()> {
-        let mask = self.claims.iter().filter(|claim| claim.interface < 32).fold(0, |mask, claim| mask | 1 << claim.interface);
+        let mask = self
+            .claims
+            .iter()
+            .filter(|claim| claim.interface < 32)
+            .fold(0, |mask, claim| mask | 1 << claim.interface);
         sys::drop_privileges(self.fd(), mask)
             .map_err(|error| Error::os("drop privileges", error.into()).device(&self.info.name))
     }
@@ -119,8 +121,9 @@ impl UsbFs {
     /// # Errors
     /// Unplugged; System: there is no such interface in the active configuration.
     pub fn driver_of(&self, interface: u8) -> Result<Option<String>> {
-        sys::driver_of(self.fd(), interface)
-            .map_err(|error| Error::os("ask for the driver", error.into()).device(&self.info.name).interface(interface))
+        sys::driver_of(self.fd(), interface).map_err(|error| {
+            Error::os("ask for the driver", error.into()).device(&self.info.name).interface(interface)
+        })
     }
 
     fn fd(&self) -> std::os::fd::BorrowedFd<'_> {
@@ -131,7 +134,9 @@ impl UsbFs {
     fn perform(&mut self, operation: &Operation) -> Result<(), Errno> {
         match *operation {
             Operation::SetConfiguration(value) => self.set_configuration(value),
-            Operation::SetInterface { interface, alternate } => sys::set_interface(self.fd(), interface, alternate),
+            Operation::SetInterface { interface, alternate } => {
+                sys::set_interface(self.fd(), interface, alternate)
+            }
             Operation::ClearHalt { endpoint } => sys::clear_halt(self.fd(), endpoint),
             Operation::Reset => sys::reset(self.fd()),
             Operation::Transfer { .. } | Operation::Control(_) => Err(Errno::INVAL),
@@ -167,7 +172,9 @@ impl UsbFs {
             return Vec::new();
         };
         let active = self.info.configuration.and_then(|value| descriptors.configuration(value));
-        active.map_or_else(Vec::new, |found| found.interfaces.iter().map(|interface| interface.number).collect())
+        active.map_or_else(Vec::new, |found| {
+            found.interfaces.iter().map(|interface| interface.number).collect()
+        })
     }
 
     /// Lets the kernel's drivers have what was taken from them. Errors mean that the device is gone, or that no driver wants it.
@@ -278,9 +285,15 @@ impl Transport for UsbFs {
         // Pieces begin on cache lines: neighbours are written by different transfers.
         let piece = capacity.next_multiple_of(64);
         while buffers.len() < count {
-            let wanted = ((count - buffers.len()) * piece).next_multiple_of(rustix::param::page_size()).min(MAPPING);
+            let wanted =
+                ((count - buffers.len()) * piece).next_multiple_of(rustix::param::page_size()).min(MAPPING);
             match Mapping::of_device(self.fd(), wanted) {
-                Ok(mapping) => buffers.extend(mapping.pieces(piece).into_iter().map(|piece| RawBuffer::mapped(piece.shortened(capacity)))),
+                Ok(mapping) => buffers.extend(
+                    mapping
+                        .pieces(piece)
+                        .into_iter()
+                        .map(|piece| RawBuffer::mapped(piece.shortened(capacity))),
+                ),
                 Err(error) => {
                     tracing::debug!(device = %self.info.name, %error, "no more mapped buffers; the rest is on the heap");
                     break;

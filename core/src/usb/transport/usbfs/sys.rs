@@ -263,7 +263,8 @@ impl Node {
     /// Registers the node with the event loop of the calling thread's queue.
     pub(super) fn watch(self) -> std::io::Result<AsyncFd<Self>> {
         // SAFETY: the node owns its descriptor, never replaces it, and closes it only when dropped, after the registration.
-        unsafe { AsyncFd::register_with_interest(self, Interest::WRITABLE) }.map_err(|error| error.into_parts().1)
+        unsafe { AsyncFd::register_with_interest(self, Interest::WRITABLE) }
+            .map_err(|error| error.into_parts().1)
     }
 
     /// Requests in flight.
@@ -362,7 +363,8 @@ impl Node {
         call(self.fd.as_fd(), REAP_URB_NDELAY, &raw mut raw)?;
         // Only the address is used, to find our own structure again: the kernel keeps what we gave it, and nobody else submits on this
         // description.
-        let known = self.index_of(raw).filter(|index| self.slots.get(*index).is_some_and(|slot| slot.urb.is_some()));
+        let known =
+            self.index_of(raw).filter(|index| self.slots.get(*index).is_some_and(|slot| slot.urb.is_some()));
         // Somebody else submitted on this description, which breaks the promise of whoever gave it to us.
         let index = known.ok_or(Errno::BADF)?;
         Ok(self.take(index))
@@ -450,9 +452,13 @@ impl Drop for Node {
 pub(super) fn transfer_error(error: Errno) -> TransferError {
     match error {
         Errno::PIPE => TransferError::Stall,
-        Errno::PROTO | Errno::ILSEQ | Errno::TIME | Errno::COMM | Errno::NOSR | Errno::IO | Errno::REMOTEIO => {
-            TransferError::Fault
-        }
+        Errno::PROTO
+        | Errno::ILSEQ
+        | Errno::TIME
+        | Errno::COMM
+        | Errno::NOSR
+        | Errno::IO
+        | Errno::REMOTEIO => TransferError::Fault,
         Errno::OVERFLOW => TransferError::Overflow,
         Errno::NODEV | Errno::SHUTDOWN => TransferError::Unplugged,
         Errno::NOENT | Errno::CONNRESET => TransferError::Cancelled,

@@ -1,0 +1,4 @@
+//! The subcommands, one a file.
+
+pub(crate) mod attach;
+pub(crate) mod list;

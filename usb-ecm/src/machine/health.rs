@@ -1,0 +1,211 @@
+//! How one pipe is doing, and what is to be done about it: when to clear a halt, how long to pause, when to give it up. It knows
+//! neither frames nor the other pipes.
+
+use std::time::{Duration, Instant};
+
+/// The pause after a fault on the bus: what Linux's usbnet waits (THROTTLE_JIFFIES).
+pub const FIRST_PAUSE: Duration = Duration::from_millis(125);
+/// The longest pause. Pauses double from [`FIRST_PAUSE`]; with this bound a device that never works again is given up within
+/// about ten seconds.
+pub const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// A pipe is beyond repair with more troubles than this among its last [`COMPLETIONS`], as in usbnet. Transfers that end while
+/// the pipe is being repaired do not count: one fault ends all that is queued.
+pub const TROUBLES: u32 = 20;
+/// See [`TROUBLES`].
+pub const COMPLETIONS: u32 = 30;
+
+const WINDOW: u32 = (1 << COMPLETIONS) - 1;
+
+/// How a transfer failed, as far as repair depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// The endpoint is halted.
+    Stall,
+    /// The bus failed, or the system did not take the transfer.
+    Fault,
+    /// More came than a buffer holds; the pipe goes on.
+    Overflow,
+}
+
+/// What the owner of a pipe has to do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    ClearHalt,
+    Resume { since: Instant },
+}
+
+/// One pipe.
+#[derive(Debug, Clone)]
+pub(super) struct Health {
+    state: State,
+    /// The last completions, newest in bit 0; set: it failed.
+    window: u32,
+    in_a_row: u32,
+    /// When the trouble began that is being repaired.
+    since: Option<Instant>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Running,
+    Halted,
+    Clearing,
+    Pausing(Instant),
+    Ready,
+    /// Nothing is submitted until somebody else says so: a reset, or the end.
+    Stopped,
+}
+
+impl Health {
+    pub(super) const fn new() -> Self {
+        Self { state: State::Running, window: 0, in_a_row: 0, since: None }
+    }
+
+    /// Whether transfers may be submitted.
+    pub(super) fn is_running(&self) -> bool {
+        self.state == State::Running
+    }
+
+    /// So many transfers went well.
+    pub(super) fn good(&mut self, count: u32) {
+        if self.window | self.in_a_row != 0 && self.is_running() {
+            self.window = self.window.checked_shl(count).unwrap_or(0) & WINDOW;
+            self.in_a_row = 0;
+        }
+    }
+
+    /// A transfer failed. True: the pipe is beyond repair, and stopped.
+    pub(super) fn trouble(&mut self, trouble: Trouble, now: Instant) -> bool {
+        if !self.is_running() {
+            return false;
+        }
+        self.window = (self.window << 1 | 1) & WINDOW;
+        if self.window.count_ones() > TROUBLES {
+            self.stop();
+            return true;
+        }
+        if trouble == Trouble::Overflow {
+            return false;
+        }
+        self.since.get_or_insert(now);
+        self.in_a_row += 1;
+        self.state = match trouble {
+            Trouble::Stall => State::Halted,
+            _ => State::Pausing(now + pause(self.in_a_row)),
+        };
+        false
+    }
+
+    /// The halt was cleared, or could not be.
+    pub(super) fn cleared(&mut self, done: bool, now: Instant) {
+        if self.state == State::Clearing {
+            // The first halt is repaired at once; an endpoint that halts again and again must not keep us busy.
+            self.state = match (done, self.in_a_row) {
+                (true, ..=1) => State::Ready,
+                (true, more) => State::Pausing(now + pause(more - 1)),
+                (false, n) => State::Pausing(now + pause(n)),
+            };
+        }
+    }
+
+    pub(super) fn timeout(&mut self, now: Instant) {
+        if matches!(self.state, State::Pausing(until) if until <= now) {
+            self.state = State::Ready;
+        }
+    }
+
+    pub(super) fn wake_at(&self) -> Option<Instant> {
+        match self.state {
+            State::Pausing(until) => Some(until),
+            _ => None,
+        }
+    }
+
+    pub(super) fn stop(&mut self) {
+        self.state = State::Stopped;
+        self.since = None;
+    }
+
+    /// Begins anew, after a reset.
+    pub(super) fn restart(&mut self) {
+        *self = Self { state: State::Running, ..Self::new() };
+    }
+
+    pub(super) fn poll(&mut self, now: Instant) -> Option<Step> {
+        match self.state {
+            State::Halted => {
+                self.state = State::Clearing;
+                Some(Step::ClearHalt)
+            }
+            State::Ready => {
+                self.state = State::Running;
+                Some(Step::Resume { since: self.since.take().unwrap_or(now) })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The pause after so many troubles in a row, the first being 1.
+fn pause(in_a_row: u32) -> Duration {
+    FIRST_PAUSE.saturating_mul(1 << in_a_row.saturating_sub(1).min(8)).min(LONGEST_PAUSE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_their_bound() {
+        let pauses: Vec<_> = (1..=5).map(|n| pause(n).as_millis()).collect();
+        assert_eq!(pauses, [125, 250, 500, 500, 500]);
+        assert_eq!(pause(u32::MAX), LONGEST_PAUSE);
+    }
+
+    #[test]
+    fn a_halt_is_cleared_once_and_at_once() {
+        let now = Instant::now();
+        let mut health = Health::new();
+        assert!(!health.trouble(Trouble::Stall, now));
+        assert!(!health.trouble(Trouble::Stall, now), "the rest of the queue ends too");
+        assert_eq!(health.poll(now), Some(Step::ClearHalt));
+        assert_eq!(health.poll(now), None);
+        health.cleared(true, now);
+        assert_eq!(health.poll(now), Some(Step::Resume { since: now }));
+        assert!(health.is_running());
+        assert_eq!(health.wake_at(), None);
+    }
+
+    #[test]
+    fn an_endpoint_that_halts_forever_is_given_up_in_bounded_time() {
+        let begin = Instant::now();
+        let mut now = begin;
+        let mut health = Health::new();
+        let mut rounds = 0;
+        while !health.trouble(Trouble::Stall, now) {
+            rounds += 1;
+            assert_eq!(health.poll(now), Some(Step::ClearHalt));
+            health.cleared(true, now);
+            if let Some(at) = health.wake_at() {
+                now = at;
+                health.timeout(now);
+            }
+            assert!(matches!(health.poll(now), Some(Step::Resume { .. })));
+        }
+        assert_eq!(rounds, TROUBLES);
+        assert!(now - begin < Duration::from_secs(12));
+        assert!(!health.is_running());
+    }
+
+    #[test]
+    fn trouble_now_and_then_is_forgiven() {
+        let now = Instant::now();
+        let mut health = Health::new();
+        for _ in 0..1000 {
+            assert!(!health.trouble(Trouble::Overflow, now));
+            health.good(1);
+        }
+        health.good(100);
+        assert_eq!(health.window, 0);
+    }
+}
