@@ -86,7 +86,11 @@ fn a_driver_of_forty_lines_moves_frames() {
             dongle.stall_once(FRAMES_IN);
         });
         let speed = news.io(news.buffer(news.max_packet_size())).await;
-        assert_eq!(speed.buffer.data(), requests::network_connection(0, false), "the speed was not fetched in time");
+        assert_eq!(
+            speed.buffer.data(),
+            requests::network_connection(0, false),
+            "the speed was not fetched in time"
+        );
 
         let stalled = pipe.io(pipe.buffer(2048)).await;
         assert_eq!(stalled.outcome, Outcome::Completed(Err(TransferError::Stall)));
@@ -106,7 +110,8 @@ fn a_slow_link_is_slow_in_virtual_time() {
         let device = Device::open(transport).await.unwrap();
         let data = device.interface(DATA_INTERFACE).unwrap();
         data.select_alternate(1).await.unwrap();
-        let set_filter = request(Direction::Out, requests::SET_ETHERNET_PACKET_FILTER, filter::PROMISCUOUS, 0);
+        let set_filter =
+            request(Direction::Out, requests::SET_ETHERNET_PACKET_FILTER, filter::PROMISCUOUS, 0);
         device.request_out(set_filter, &[]).await.unwrap();
         plug.with(|dongle| (0..101).for_each(|_| dongle.wire_mut().push(frame(1514))));
         let pipe = data.first_pipe::<Bulk, In>().unwrap();
@@ -144,6 +149,6 @@ fn a_device_that_vanishes_says_when() {
 async fn sleep(time: Duration) {
     let queue = DispatchQueue::current().unwrap();
     let (send, receive) = tokio::sync::oneshot::channel();
-    queue.dispatch_after(time, move || drop(send.send(()))).unwrap();
+    queue.dispatch_after(time, move || send.send(()).unwrap_or_default()).unwrap();
     receive.await.unwrap();
 }
