@@ -170,7 +170,7 @@ fn echo_gives_back_what_it_gets_over_both_families_and_at_each_speed() {
     for (speed, address) in [(Speed::Full, V4), (Speed::High, V6), (Speed::Super, V4)] {
         let mut client = Client::new(EcmOptions::at(speed));
         let handle = client.connect(address, ECHO);
-        let data: Vec<u8> = (0..300_000u32).map(|at| (at * 7 >> 3) as u8).collect();
+        let data: Vec<u8> = (0..300_000u32).map(|at| ((at * 7) >> 3) as u8).collect();
         let (mut sent, mut received) = (0, Vec::new());
         client.run(|this| {
             let socket = this.socket(handle);
