@@ -10,6 +10,7 @@ pub trait Wire {
     fn to_wire(&mut self, frame: &[u8], now: Instant);
 
     /// Puts the next frame for the device into `frame`, replacing its content. False: there is none now.
+    #[expect(clippy::wrong_self_convention, reason = "it is the direction, as in `to_wire`")]
     fn from_wire(&mut self, frame: &mut Vec<u8>, now: Instant) -> bool;
 
     /// When to ask again, if nothing is sent before. `None`: not until then.

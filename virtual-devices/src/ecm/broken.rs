@@ -165,7 +165,7 @@ fn lengths(list: &mut Vec<Broken>) {
     }
 }
 
-/// Counts that lie: what is there counts.
+/// Counts that lie: what is there counts, but endpoints beyond bNumEndpoints are left out, as Linux does.
 fn counts(list: &mut Vec<Broken>) {
     let bytes = whole();
     let data = interface_at(&bytes, DATA_INTERFACE, 1);
@@ -173,7 +173,11 @@ fn counts(list: &mut Vec<Broken>) {
         for lie in [0, 255] {
             let mut bytes = bytes.clone();
             bytes[at] = lie;
-            add_bytes(list, format!("{name} is {lie}"), Verdict::Tolerate, bytes);
+            let verdict = match (name, lie) {
+                ("bNumEndpoints", 0) => refuse(DATA_INTERFACE, name),
+                _ => Verdict::Tolerate,
+            };
+            add_bytes(list, format!("{name} is {lie}"), verdict, bytes);
         }
     }
 }
