@@ -50,8 +50,8 @@ pub(super) async fn start<E: EthernetInterface + 'static>(
     let vended = Vended {
         mac,
         mac_is_made_up,
-        mtu: function.max_mtu().min(USUAL_MTU),
-        max_mtu: function.max_mtu(),
+        mtu: function.max_mtu().min(USUAL_MTU).into(),
+        max_mtu: function.max_mtu().into(),
         speed: device.speed(),
         device: device.name().to_owned(),
         product: product(&device).await?,
@@ -73,7 +73,7 @@ pub(super) async fn start<E: EthernetInterface + 'static>(
     let status = EcmStatus {
         link_up: false,
         mac: if wish.mac == MacAddr::ZERO { mac } else { wish.mac },
-        mtu: if wish.mtu == 0 { vended.mtu.into() } else { wish.mtu },
+        mtu: if wish.mtu == 0 { vended.mtu } else { wish.mtu },
         speed: machine.speed(),
         traffic: *interface.counters(),
         drops: Default::default(),
