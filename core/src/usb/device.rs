@@ -128,7 +128,9 @@ impl Device {
             None => {
                 let languages = match self.string_descriptor(0, 0).await {
                     Ok(answer) => Languages::parse(&answer).unwrap_or_default(),
-                    Err(error) if matches!(error.kind(), ErrorKind::Unplugged | ErrorKind::TimedOut) => return Err(error),
+                    Err(error) if matches!(error.kind(), ErrorKind::Unplugged | ErrorKind::TimedOut) => {
+                        return Err(error);
+                    }
                     Err(_) => Languages::default(),
                 };
                 self.shared.language.set(Some(languages.preferred()));
@@ -136,7 +138,8 @@ impl Device {
             }
         };
         let answer = self.string_descriptor(index.get(), language).await?;
-        let string = StringDescriptor::parse(&answer).map_err(|malformed| Error::from(malformed).device(self.name()))?;
+        let string = StringDescriptor::parse(&answer)
+            .map_err(|malformed| Error::from(malformed).device(self.name()))?;
         Ok(string.text)
     }
 
@@ -144,7 +147,8 @@ impl Device {
         let value = u16::from_be_bytes([kind::STRING, index]);
         // 255 at once: some devices answer nothing to a request for the header alone.
         let (kind, recipient) = (RequestKind::Standard, Recipient::Device);
-        let setup = SetupPacket::new(Direction::In, kind, recipient, standard::GET_DESCRIPTOR, value, language, 255);
+        let setup =
+            SetupPacket::new(Direction::In, kind, recipient, standard::GET_DESCRIPTOR, value, language, 255);
         self.request_in(setup).await
     }
 

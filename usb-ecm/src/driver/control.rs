@@ -1,6 +1,7 @@
 //! Control: what the machine says is done here, and what happens is told to it. It does not touch frames.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use outboard_core::action::{Action as Completed, Completion, Outcome};
 use outboard_core::buffer::BufferDescriptor;
@@ -48,16 +49,24 @@ impl Notifications {
     }
 }
 
+/// How often the host's wish is looked at without a sign: groups that are joined without a report (LLDP) give none.
+const WISH_INTERVAL: Duration = Duration::from_secs(5);
+
 /// No other attempt can help: the device is gone, or does not answer at all.
 pub(super) fn is_final(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Unplugged | ErrorKind::TimedOut)
 }
 
 /// Sends a filter request. An error means that the device is gone.
-pub(super) async fn perform(control: &Interface, request: &FilterRequest) -> Result<(Answer, Option<Notice>)> {
+pub(super) async fn perform(
+    control: &Interface,
+    request: &FilterRequest,
+) -> Result<(Answer, Option<Notice>)> {
     let number = control.number();
     let result = match request {
-        FilterRequest::Packet(filter) => control.request_out(request::set_packet_filter(number, *filter), &[]).await,
+        FilterRequest::Packet(filter) => {
+            control.request_out(request::set_packet_filter(number, *filter), &[]).await
+        }
         FilterRequest::Multicast(groups) => {
             // The machine asks for no more than the device has; what does not fit in a request is refused like the device would.
             let offered = crate::proto::functional::MulticastFilters { count: u16::MAX, perfect: true };
@@ -83,7 +92,10 @@ pub(super) async fn perform(control: &Interface, request: &FilterRequest) -> Res
 }
 
 /// Shows the speed; an interface that cannot is no reason to stop.
-pub(super) fn show_speed<E: EthernetInterface>(interface: &mut E, speed: LinkSpeed) -> Result<Option<Notice>> {
+pub(super) fn show_speed<E: EthernetInterface>(
+    interface: &mut E,
+    speed: LinkSpeed,
+) -> Result<Option<Notice>> {
     // USB moves frames both ways at once, and CDC knows no duplex.
     match interface.set_speed(speed.down_mbit, true) {
         Ok(()) => Ok(None),
@@ -102,7 +114,13 @@ impl<E: EthernetInterface + 'static> EcmDriver<E> {
             self.resume(role);
         }
         self.machine.handle_started(Self::now());
+        self.wish_timer.wake_at(Some(Self::now() + WISH_INTERVAL));
         self.drive();
+    }
+
+    pub(super) fn time_for_wish(&mut self) {
+        self.wish_timer.wake_at(Some(Self::now() + WISH_INTERVAL));
+        self.look_at_wish();
     }
 
     /// A source for changes of what the host wants.
@@ -259,13 +277,15 @@ impl<E: EthernetInterface + 'static> EcmDriver<E> {
             }
             Action::Request(request) => {
                 let control = self.control.clone();
-                self.context.spawn(async move { perform(&control, &request).await }, |driver, result| match result {
-                    Ok((answer, notice)) => {
-                        driver.status.notices.extend(notice);
-                        driver.machine.handle_answer(answer);
-                        driver.drive();
+                self.context.spawn(async move { perform(&control, &request).await }, |driver, result| {
+                    match result {
+                        Ok((answer, notice)) => {
+                            driver.status.notices.extend(notice);
+                            driver.machine.handle_answer(answer);
+                            driver.drive();
+                        }
+                        Err(_) => driver.unplugged(),
                     }
-                    Err(_) => driver.unplugged(),
                 });
             }
             Action::ClearHalt(role) => self.clear_halt(role),
@@ -351,10 +371,14 @@ impl<E: EthernetInterface + 'static> EcmDriver<E> {
         let (kind, reason) = match trouble {
             Trouble::Stall => (ErrorKind::Stalled, "the endpoint stalls again and again, also after a reset"),
             Trouble::Fault => (ErrorKind::Faulted, "most transfers fail, also after a reset"),
-            Trouble::Overflow => (ErrorKind::Faulted, "most transfers bring more than they may, also after a reset"),
+            Trouble::Overflow => {
+                (ErrorKind::Faulted, "most transfers bring more than they may, also after a reset")
+            }
         };
         let _ = self.path.interface.set_carrier(false);
         let error = Error::new(kind, "transfer frames", reason);
-        self.fail(error.device(self.device.name()).interface(self.function.data_interface).endpoint(endpoint));
+        self.fail(
+            error.device(self.device.name()).interface(self.function.data_interface).endpoint(endpoint),
+        );
     }
 }

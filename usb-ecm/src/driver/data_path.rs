@@ -176,7 +176,8 @@ impl<E: EthernetInterface + 'static> DataPath<E> {
         self.fill()?;
         let good = std::mem::take(&mut self.receive.good);
         let frames = self.receive.batch.len() as u32;
-        let delivered = if frames == 0 { Ok(()) } else { self.interface.receive(&mut self.receive.batch).map(drop) };
+        let delivered =
+            if frames == 0 { Ok(()) } else { self.interface.receive(&mut self.receive.batch).map(drop) };
         self.receive.spare.append(&mut self.receive.batch);
         delivered.map_err(Event::Ended)?;
         self.fill()?;

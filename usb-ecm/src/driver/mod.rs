@@ -82,6 +82,7 @@ pub struct EcmDriver<E: EthernetInterface> {
     path: DataPath<E>,
     notifications: Option<Notifications>,
     timer: Rc<TimerSource>,
+    wish_timer: Rc<TimerSource>,
     status: EcmStatus,
     watch: Watch,
 }
@@ -127,7 +128,9 @@ impl<E: EthernetInterface + 'static> EcmDriver<E> {
             let mut values = Vec::new();
             for statistic in statistics::offered(offered) {
                 match control.request_in(request::statistic(control.number(), statistic)).await {
-                    Ok(answer) => values.extend(request::statistic_value(&answer).map(|value| (statistic, value))),
+                    Ok(answer) => {
+                        values.extend(request::statistic_value(&answer).map(|value| (statistic, value)))
+                    }
                     Err(error) if control::is_final(&error) => return Err(error),
                     Err(_) => {}
                 }
@@ -157,7 +160,10 @@ impl<E: EthernetInterface + 'static> EcmDriver<E> {
 
 impl<E: EthernetInterface> fmt::Debug for EcmDriver<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EcmDriver").field("device", &self.device).field("status", &self.status).finish_non_exhaustive()
+        f.debug_struct("EcmDriver")
+            .field("device", &self.device)
+            .field("status", &self.status)
+            .finish_non_exhaustive()
     }
 }
 

@@ -89,12 +89,25 @@ pub(super) async fn start<E: EthernetInterface + 'static>(
     let rewrite = quirks.rewrite_local_destination.then_some(status.mac);
     let path = DataPath::open(context, bulk, &function, interface, rewrite)?;
     let timer = context.timer(|driver: &mut EcmDriver<E>| driver.time());
+    let wish_timer = context.timer(|driver: &mut EcmDriver<E>| driver.time_for_wish());
     EcmDriver::watch_wish(context, &path.interface)?;
     let gone = device.clone();
     context.spawn(async move { gone.gone().await }, |driver, ()| driver.unplugged());
     watch(path.interface.name(), &status);
-    let mut driver =
-        EcmDriver { context: context.clone(), device, function, control, data, machine, path, notifications, timer, status, watch };
+    let mut driver = EcmDriver {
+        context: context.clone(),
+        device,
+        function,
+        control,
+        data,
+        machine,
+        path,
+        notifications,
+        timer,
+        wish_timer,
+        status,
+        watch,
+    };
     driver.begin();
     Ok(driver)
 }
@@ -120,7 +133,8 @@ fn choose(device: &Device, quirks: &Quirks) -> Result<EcmFunction> {
     });
     let error = broken.unwrap_or_else(|| {
         let reasons: Vec<_> = candidates.iter().map(ToString::to_string).collect();
-        let reason = if reasons.is_empty() { "there is no configuration".to_owned() } else { reasons.join("; ") };
+        let reason =
+            if reasons.is_empty() { "there is no configuration".to_owned() } else { reasons.join("; ") };
         Error::new(ErrorKind::NotFound, OPERATION, reason)
     });
     Err(error.device(device.name()))
@@ -150,7 +164,8 @@ async fn station(device: &Device, function: &EcmFunction, quirks: &Quirks) -> Re
             Err(_) => None,
         },
     };
-    let identity = mac::identity(descriptor.vendor_id, descriptor.product_id, serial.as_deref(), device.name());
+    let identity =
+        mac::identity(descriptor.vendor_id, descriptor.product_id, serial.as_deref(), device.name());
     let mac = mac::fallback(&identity);
     tracing::warn!(device = device.name(), interface = function.control_interface, "{reason}; {mac} is used");
     Ok((mac, true))

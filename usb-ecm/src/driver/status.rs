@@ -117,7 +117,9 @@ impl Notices {
 impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::MacMadeUp => "the device names no usable MAC address; it was given a stable, locally administered one",
+            Self::MacMadeUp => {
+                "the device names no usable MAC address; it was given a stable, locally administered one"
+            }
             Self::FilterRefused => "the device refuses packet filters and is taken to pass every frame",
             Self::FilterFailed => "a packet filter could not be set",
             Self::Deaf => "the notification endpoint does not work; the link's state is a guess",

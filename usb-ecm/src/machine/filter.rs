@@ -51,7 +51,16 @@ impl Filter {
     pub(super) fn new(offered: MulticastFilters, station: MacAddr) -> Self {
         let packet = PacketFilter::DIRECTED | PacketFilter::BROADCAST;
         let wanted = Wanted { packet, groups: Vec::new() };
-        Self { offered, station, wanted, packet: None, groups: None, asked: None, stale: false, lists_refused: false }
+        Self {
+            offered,
+            station,
+            wanted,
+            packet: None,
+            groups: None,
+            asked: None,
+            stale: false,
+            lists_refused: false,
+        }
     }
 
     /// The host's wish is another one.
@@ -63,8 +72,12 @@ impl Filter {
         if wish.promiscuous || foreign || stations {
             packet |= PacketFilter::PROMISCUOUS;
         }
-        let mut groups: Vec<_> =
-            wish.multicast.iter().copied().filter(|group| group.is_multicast() && !group.is_broadcast()).collect();
+        let mut groups: Vec<_> = wish
+            .multicast
+            .iter()
+            .copied()
+            .filter(|group| group.is_multicast() && !group.is_broadcast())
+            .collect();
         groups.sort_unstable();
         groups.dedup();
         let fits = !self.lists_refused && groups.len() <= usize::from(self.offered.count);
@@ -118,7 +131,8 @@ impl Filter {
             (Some(FilterRequest::Multicast(_)), _) => {
                 self.lists_refused = true;
                 if self.wanted.packet.contains(PacketFilter::MULTICAST) {
-                    self.wanted.packet = PacketFilter::from_bits(self.wanted.packet.bits() & !PacketFilter::MULTICAST.bits());
+                    self.wanted.packet =
+                        PacketFilter::from_bits(self.wanted.packet.bits() & !PacketFilter::MULTICAST.bits());
                     self.wanted.packet |= PacketFilter::ALL_MULTICAST;
                     self.wanted.groups.clear();
                 }
@@ -144,7 +158,12 @@ mod tests {
     }
 
     fn wish(groups: impl IntoIterator<Item = u8>) -> HostWish {
-        HostWish { up: true, mac: STATION, multicast: groups.into_iter().map(group).collect(), ..HostWish::default() }
+        HostWish {
+            up: true,
+            mac: STATION,
+            multicast: groups.into_iter().map(group).collect(),
+            ..HostWish::default()
+        }
     }
 
     fn settle(filter: &mut Filter, answer: Answer) -> Vec<FilterRequest> {
@@ -165,7 +184,10 @@ mod tests {
         let basic = PacketFilter::DIRECTED | PacketFilter::BROADCAST;
         assert_eq!(
             settle(&mut filter, Answer::Done),
-            [FilterRequest::Multicast(vec![group(1), group(2)]), FilterRequest::Packet(basic | PacketFilter::MULTICAST)]
+            [
+                FilterRequest::Multicast(vec![group(1), group(2)]),
+                FilterRequest::Packet(basic | PacketFilter::MULTICAST)
+            ]
         );
         filter.wish(&wish([1, 2, 3]));
         assert_eq!(settle(&mut filter, Answer::Done), [FilterRequest::Packet(basic | ALL)]);
@@ -180,7 +202,9 @@ mod tests {
         let mut filter = filter(8);
         filter.wish(&wish([1]));
         let asked = settle(&mut filter, Answer::Refused);
-        assert!(matches!(asked[..], [FilterRequest::Multicast(_), FilterRequest::Packet(packet)] if packet.contains(ALL)));
+        assert!(
+            matches!(asked[..], [FilterRequest::Multicast(_), FilterRequest::Packet(packet)] if packet.contains(ALL))
+        );
         filter.wish(&wish([1, 2]));
         assert_eq!(settle(&mut filter, Answer::Refused), []);
     }
@@ -190,10 +214,14 @@ mod tests {
         let mut filter = filter(0);
         filter.wish(&HostWish { mac: MacAddr::new([2, 0, 0, 0, 0, 9]), ..wish([]) });
         let asked = settle(&mut filter, Answer::Done);
-        assert!(matches!(asked[..], [FilterRequest::Packet(packet)] if packet.contains(PacketFilter::PROMISCUOUS)));
+        assert!(
+            matches!(asked[..], [FilterRequest::Packet(packet)] if packet.contains(PacketFilter::PROMISCUOUS))
+        );
         filter.wish(&HostWish { mac: MacAddr::ZERO, ..wish([]) });
         let asked = settle(&mut filter, Answer::Done);
-        assert!(matches!(asked[..], [FilterRequest::Packet(packet)] if !packet.contains(PacketFilter::PROMISCUOUS)));
+        assert!(
+            matches!(asked[..], [FilterRequest::Packet(packet)] if !packet.contains(PacketFilter::PROMISCUOUS))
+        );
     }
 
     #[test]

@@ -41,15 +41,7 @@ impl Link {
     pub(super) fn new(bus_mbit: u32, repeated_on_bounces: bool) -> Self {
         let bus_mbit = bus_mbit.max(1);
         let bus = LinkSpeed { down_mbit: bus_mbit, up_mbit: bus_mbit, reported: false };
-        Self {
-            up: false,
-            grace: None,
-            denied: None,
-            bounce: false,
-            repeated_on_bounces,
-            bus,
-            speed: bus,
-        }
+        Self { up: false, grace: None, denied: None, bounce: false, repeated_on_bounces, bus, speed: bus }
     }
 
     /// The device can speak from now on; without a notification endpoint it never will, and there is a link.

@@ -22,6 +22,8 @@
 mod filter;
 mod health;
 mod link;
+#[doc(hidden)]
+pub mod testing;
 
 use std::time::{Duration, Instant};
 
@@ -32,8 +34,8 @@ use crate::proto::functional::MulticastFilters;
 use crate::proto::notification::{Notification, Reader};
 use filter::Filter;
 pub use filter::{Answer, FilterRequest};
-use health::{Health, Step};
 pub use health::{COMPLETIONS, FIRST_PAUSE, LONGEST_PAUSE, TROUBLES, Trouble};
+use health::{Health, Step};
 use link::Link;
 pub use link::{GRACE, LinkSpeed, STRAGGLERS};
 
@@ -131,11 +133,26 @@ pub struct Machine {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reset {
     None,
-    Wanted { since: Instant, role: Role, trouble: Trouble },
-    Running { since: Instant, role: Role, trouble: Trouble },
+    Wanted {
+        since: Instant,
+        role: Role,
+        trouble: Trouble,
+    },
+    Running {
+        since: Instant,
+        role: Role,
+        trouble: Trouble,
+    },
     /// It is done, and the filters have to be set before anything is submitted.
-    Settling { since: Instant, role: Role, next: usize },
-    Failed { role: Role, trouble: Trouble },
+    Settling {
+        since: Instant,
+        role: Role,
+        next: usize,
+    },
+    Failed {
+        role: Role,
+        trouble: Trouble,
+    },
     Over,
 }
 
@@ -284,7 +301,8 @@ impl Machine {
         self.reader.reset();
         self.deaf = false;
         self.filter.forget();
-        self.reset = if done { Reset::Settling { since, role, next: 0 } } else { Reset::Failed { role, trouble } };
+        self.reset =
+            if done { Reset::Settling { since, role, next: 0 } } else { Reset::Failed { role, trouble } };
     }
 
     /// It is the time that [`poll_timeout`](Self::poll_timeout) gave, or later, or earlier.

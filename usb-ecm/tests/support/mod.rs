@@ -8,7 +8,8 @@ use std::num::NonZeroU8;
 use std::time::Instant;
 
 use outboard_core::usb::descriptor::{
-    AlternateSetting, Configuration, DeviceDescriptor, DeviceDescriptors, Endpoint, encode_languages, encode_string, kind,
+    AlternateSetting, Configuration, DeviceDescriptor, DeviceDescriptors, Endpoint, encode_languages,
+    encode_string, kind,
 };
 use outboard_core::usb::transport::in_process::{DeviceModel, Handshake};
 use outboard_core::usb::{SetupPacket, Speed, class};
@@ -148,7 +149,8 @@ impl DeviceModel for Ecm {
             decoy.push(AlternateSetting::new(0, 0, class::COMMUNICATIONS, subclass::ACM, 0xff));
             configurations.insert(0, decoy);
         }
-        DeviceDescriptors::new(DeviceDescriptor::new(self.vendor, self.product), configurations).to_bytes(self.speed)
+        DeviceDescriptors::new(DeviceDescriptor::new(self.vendor, self.product), configurations)
+            .to_bytes(self.speed)
     }
 
     fn string_descriptor(&self, index: u8, _: u16) -> Option<Vec<u8>> {
