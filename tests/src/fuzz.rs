@@ -163,3 +163,8 @@ pub fn ecm_mac(data: &[u8]) {
     assert!(fallback.is_local() && fallback.is_valid_station());
     assert_eq!(fallback, mac::fallback(data));
 }
+
+/// Events for the ECM machine, in the order and with the content that the bytes say.
+pub fn ecm_machine(data: &[u8]) {
+    outboard_usb_ecm::machine::testing::play(data);
+}

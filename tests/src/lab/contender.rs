@@ -10,6 +10,7 @@ use super::context::Context;
 use super::kernel_driver;
 use super::netns::wait_present;
 use super::outboard::{Line, Program, UNPLUGGED};
+use super::run::run;
 use super::sysfs::wait_until;
 use super::usb_device::UsbDevice;
 use super::wire::Contender;
@@ -54,6 +55,8 @@ impl Vended {
                 (net, Driver::Kernel { interface })
             }
             Contender::Outboard => {
+                // No udev makes the node of a module that is not loaded yet.
+                run("modprobe tun")?;
                 let mut program =
                     Program::start(Command::new(&settings.outboard).args(["attach", &device.port]))?;
                 let line = Line::parse(&program.line()?)?;
@@ -69,6 +72,7 @@ impl Vended {
                 (line.interface, Driver::Outboard(program))
             }
             Contender::ByHand => {
+                run("modprobe tun")?;
                 let ids = [
                     super::sysfs::read(device.path().join("idVendor"))?,
                     super::sysfs::read(device.path().join("idProduct"))?,

@@ -1,6 +1,7 @@
 //! Control: what the machine says is done here, and what happens is told to it. It does not touch frames.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use outboard_core::action::{Action as Completed, Completion, Outcome};
 use outboard_core::buffer::BufferDescriptor;
@@ -47,6 +48,9 @@ impl Notifications {
         Ok(())
     }
 }
+
+/// How often the host's wish is looked at without a sign: groups that are joined without a report (LLDP) give none.
+const WISH_INTERVAL: Duration = Duration::from_secs(5);
 
 /// No other attempt can help: the device is gone, or does not answer at all.
 pub(super) fn is_final(error: &Error) -> bool {
@@ -110,7 +114,13 @@ impl<E: EthernetInterface + 'static> EcmDriver<E> {
             self.resume(role);
         }
         self.machine.handle_started(Self::now());
+        self.wish_timer.wake_at(Some(Self::now() + WISH_INTERVAL));
         self.drive();
+    }
+
+    pub(super) fn time_for_wish(&mut self) {
+        self.wish_timer.wake_at(Some(Self::now() + WISH_INTERVAL));
+        self.look_at_wish();
     }
 
     /// A source for changes of what the host wants.

@@ -43,9 +43,9 @@ pub struct Vended {
     /// The device named no usable address: `mac` is locally administered, and stable for the device.
     pub mac_is_made_up: bool,
     /// The MTU to begin with, in bytes of payload: 1500, or less if the device's frames are shorter.
-    pub mtu: u16,
+    pub mtu: u32,
     /// The largest MTU that the device's frames allow (wMaxSegmentSize less the header).
-    pub max_mtu: u16,
+    pub max_mtu: u32,
     /// The speed of the bus.
     pub speed: Speed,
     /// Where the device is plugged in (`1-2.3`).
@@ -82,6 +82,7 @@ pub struct EcmDriver<E: EthernetInterface> {
     path: DataPath<E>,
     notifications: Option<Notifications>,
     timer: Rc<TimerSource>,
+    wish_timer: Rc<TimerSource>,
     status: EcmStatus,
     watch: Watch,
 }

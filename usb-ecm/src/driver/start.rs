@@ -50,8 +50,8 @@ pub(super) async fn start<E: EthernetInterface + 'static>(
     let vended = Vended {
         mac,
         mac_is_made_up,
-        mtu: function.max_mtu().min(USUAL_MTU),
-        max_mtu: function.max_mtu(),
+        mtu: function.max_mtu().min(USUAL_MTU).into(),
+        max_mtu: function.max_mtu().into(),
         speed: device.speed(),
         device: device.name().to_owned(),
         product: product(&device).await?,
@@ -73,7 +73,7 @@ pub(super) async fn start<E: EthernetInterface + 'static>(
     let status = EcmStatus {
         link_up: false,
         mac: if wish.mac == MacAddr::ZERO { mac } else { wish.mac },
-        mtu: if wish.mtu == 0 { vended.mtu.into() } else { wish.mtu },
+        mtu: if wish.mtu == 0 { vended.mtu } else { wish.mtu },
         speed: machine.speed(),
         traffic: *interface.counters(),
         drops: Default::default(),
@@ -89,6 +89,7 @@ pub(super) async fn start<E: EthernetInterface + 'static>(
     let rewrite = quirks.rewrite_local_destination.then_some(status.mac);
     let path = DataPath::open(context, bulk, &function, interface, rewrite)?;
     let timer = context.timer(|driver: &mut EcmDriver<E>| driver.time());
+    let wish_timer = context.timer(|driver: &mut EcmDriver<E>| driver.time_for_wish());
     EcmDriver::watch_wish(context, &path.interface)?;
     let gone = device.clone();
     context.spawn(async move { gone.gone().await }, |driver, ()| driver.unplugged());
@@ -103,6 +104,7 @@ pub(super) async fn start<E: EthernetInterface + 'static>(
         path,
         notifications,
         timer,
+        wish_timer,
         status,
         watch,
     };

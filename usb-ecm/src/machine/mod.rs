@@ -22,6 +22,8 @@
 mod filter;
 mod health;
 mod link;
+#[doc(hidden)]
+pub mod testing;
 
 use std::time::{Duration, Instant};
 
