@@ -30,7 +30,11 @@ pub(crate) struct Vended {
 #[derive(Debug)]
 enum Driver {
     Kernel { interface: String },
-    Outboard(Program),
+    Outboard {
+        program: Program,
+        /// The kernel's driver had the device before, and has to have it afterwards. It refuses some devices that we drive.
+        from_kernel: bool,
+    },
     ByHand(Program),
 }
 
@@ -57,6 +61,8 @@ impl Vended {
             Contender::Outboard => {
                 // No udev makes the node of a module that is not loaded yet.
                 run("modprobe tun")?;
+                let bound = device.ecm_interface().ok().and_then(|interface| UsbDevice::driver_of(&interface));
+                let from_kernel = bound.is_some_and(|driver| driver == kernel_driver::NAME);
                 let mut program =
                     Program::start(Command::new(&settings.outboard).args(["attach", &device.port]))?;
                 let line = Line::parse(&program.line()?)?;
@@ -69,7 +75,7 @@ impl Vended {
                         line.mac
                     );
                 }
-                (line.interface, Driver::Outboard(program))
+                (line.interface, Driver::Outboard { program, from_kernel })
             }
             Contender::ByHand => {
                 run("modprobe tun")?;
@@ -92,7 +98,7 @@ impl Vended {
     pub(crate) fn process(&self) -> Option<u32> {
         match &self.driver {
             Driver::Kernel { .. } => None,
-            Driver::Outboard(program) | Driver::ByHand(program) => Some(program.id()),
+            Driver::Outboard { program, .. } | Driver::ByHand(program) => Some(program.id()),
         }
     }
 
@@ -100,12 +106,15 @@ impl Vended {
     pub(crate) fn release(self) -> Result<()> {
         match self.driver {
             Driver::Kernel { interface } => kernel_driver::unbind(&interface, &self.interface),
-            Driver::Outboard(mut program) => {
+            Driver::Outboard { mut program, from_kernel } => {
                 let status = program.interrupt()?;
                 if !status.success() {
                     bail!("outboard attach was interrupted and ended with {status}, not with 0");
                 }
                 wait_interface_gone(&self.interface)?;
+                if !from_kernel {
+                    return Ok(());
+                }
                 kernel_driver::wait_bound(&self.device.ecm_interface()?, kernel_driver::PROBE)
                     .context("the device was not given back to the kernel's driver")
                     .map(drop)
@@ -122,7 +131,7 @@ impl Vended {
     pub(crate) fn unplugged(self) -> Result<()> {
         match self.driver {
             Driver::Kernel { .. } => {}
-            Driver::Outboard(mut program) => {
+            Driver::Outboard { mut program, .. } => {
                 let status = program.wait()?;
                 if status.code() != Some(UNPLUGGED) {
                     bail!(

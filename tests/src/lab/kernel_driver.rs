@@ -19,6 +19,9 @@ pub(crate) fn load() -> Result<()> {
     run("modprobe cdc_ether").map(drop)
 }
 
+/// The driver's name.
+pub(crate) const NAME: &str = "cdc_ether";
+
 /// Has the driver take the ECM interface of a device; returns the interface's name in sysfs and the network interface.
 pub(crate) fn bind(device: &UsbDevice, limit: Duration) -> Result<(String, String)> {
     let interface = wait_for("an ECM interface", limit, || Ok(device.ecm_interface().ok()))?;
@@ -33,7 +36,7 @@ pub(crate) fn bind(device: &UsbDevice, limit: Duration) -> Result<(String, Strin
 /// Waits until the driver has the interface; returns its network interface.
 pub(crate) fn wait_bound(interface: &str, limit: Duration) -> Result<String> {
     wait_for(&format!("cdc_ether to have {interface}"), limit, || {
-        let bound = UsbDevice::driver_of(interface).is_some_and(|driver| driver == "cdc_ether");
+        let bound = UsbDevice::driver_of(interface).is_some_and(|driver| driver == NAME);
         Ok(UsbDevice::net_of(interface).filter(|_| bound))
     })
 }
