@@ -105,8 +105,8 @@ impl Device {
         Interface::open(self.clone(), number)
     }
 
-    /// Resets the port; the device keeps its address, and its interfaces their claims. Pipes stay open; what was in flight is
-    /// cancelled by the kernel.
+    /// Resets the port; the device keeps its address and configuration, and its interfaces their claims. What was in flight is ended.
+    /// Alternate settings are the first again: select them anew where another one is needed, which makes pipes stale as always.
     ///
     /// # Errors
     /// Unplugged: it did not come back as the same device.

@@ -150,7 +150,9 @@ impl<M: DeviceModel> Transport for InProcess<M> {
                     return Poll::Ready(Reaped::Gone);
                 }
                 shared.waker = Some(context.waker().clone());
-                shared.port.turn(queue::now(), done)
+                let now = queue::now();
+                // A model that asks for a time that is not later has nothing to wait for.
+                shared.port.turn(now, done).filter(|wake| *wake > now)
             };
             if done.len() > before {
                 return Poll::Ready(Reaped::Some);
@@ -158,12 +160,8 @@ impl<M: DeviceModel> Transport for InProcess<M> {
             if !self.sleep_until(wake, context) {
                 return Poll::Pending;
             }
+            // Once more, at the new time.
             self.timer = None;
-            // Once more, at the new time, unless the model asks for a time that is not later.
-            if wake.is_some_and(|wake| wake < queue::now()) {
-                context.waker().wake_by_ref();
-                return Poll::Pending;
-            }
         }
     }
 

@@ -138,9 +138,23 @@ impl UsbFs {
                 sys::set_interface(self.fd(), interface, alternate)
             }
             Operation::ClearHalt { endpoint } => sys::clear_halt(self.fd(), endpoint),
-            Operation::Reset => sys::reset(self.fd()),
+            Operation::Reset => self.reset(),
             Operation::Transfer { .. } | Operation::Control(_) => Err(Errno::INVAL),
         }
+    }
+
+    /// The kernel unbinds usbfs, which takes no part in resets, from all interfaces, and looks for drivers of its own for them: so they
+    /// are given back before and claimed again after. Their alternate settings are the first again.
+    fn reset(&mut self) -> Result<(), Errno> {
+        for claim in &self.claims {
+            // It fails only if the device is gone, as the reset then does.
+            let _ = sys::release_interface(self.fd(), claim.interface);
+        }
+        let reset = sys::reset(self.fd());
+        for claim in &self.claims {
+            sys::disconnect_claim(self.fd(), claim.interface)?;
+        }
+        reset
     }
 
     /// The kernel refuses while an interface has a driver, so they are detached first; those of the new configuration are attached by
