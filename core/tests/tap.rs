@@ -408,6 +408,23 @@ fn what_the_host_wants_is_seen_as_it_changes() {
 }
 
 #[test]
+fn an_address_that_udev_puts_in_place_of_ours_does_not_stay() {
+    let Some(namespace) = Namespace::new("an_address_that_udev_puts_in_place_of_ours_does_not_stay") else {
+        return;
+    };
+    let mac = "00:11:22:33:44:55".parse().unwrap();
+    let mut tap =
+        namespace.tap(&TapOptions { name: "young".into(), mac: Some(mac), ..TapOptions::default() });
+    // As udev's MACAddressPolicy=persistent does it, once.
+    namespace.ip("link set young address 7e:33:18:30:9e:b4");
+    assert_eq!(tap.wish().unwrap().mac, mac);
+    assert_eq!(namespace.exec("cat /sys/class/net/young/address"), "00:11:22:33:44:55\n");
+    // A person's change stays.
+    namespace.ip("link set young address 7e:33:18:30:9e:b5");
+    expect(&mut tap, "the person's address", true, |wish| wish.mac.to_string() == "7e:33:18:30:9e:b5");
+}
+
+#[test]
 fn a_report_of_membership_is_seen_among_the_frames() {
     let Some(namespace) = Namespace::new("a_report_of_membership_is_seen_among_the_frames") else { return };
     let mut tap = namespace.tap(&TapOptions { carrier: true, ..TapOptions::default() });

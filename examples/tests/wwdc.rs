@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use outboard_core::queue::{Clock, DispatchQueue};
 use outboard_core::service::{Ending, Service};
-use outboard_core::usb::descriptor::{AlternateSetting, Configuration, DeviceDescriptor, DeviceDescriptors, Endpoint};
+use outboard_core::usb::descriptor::{
+    AlternateSetting, Configuration, DeviceDescriptor, DeviceDescriptors, Endpoint,
+};
 use outboard_core::usb::transport::in_process::{DeviceModel, Handshake, InProcess};
 use outboard_core::usb::{Device, Speed, class};
 use outboard_core::{ErrorKind, queue};

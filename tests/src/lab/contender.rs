@@ -29,7 +29,9 @@ pub(crate) struct Vended {
 
 #[derive(Debug)]
 enum Driver {
-    Kernel { interface: String },
+    Kernel {
+        interface: String,
+    },
     Outboard {
         program: Program,
         /// The kernel's driver had the device before, and has to have it afterwards. It refuses some devices that we drive.
@@ -61,20 +63,17 @@ impl Vended {
             Contender::Outboard => {
                 // No udev makes the node of a module that is not loaded yet.
                 run("modprobe tun")?;
-                let bound = device.ecm_interface().ok().and_then(|interface| UsbDevice::driver_of(&interface));
+                let bound =
+                    device.ecm_interface().ok().and_then(|interface| UsbDevice::driver_of(&interface));
                 let from_kernel = bound.is_some_and(|driver| driver == kernel_driver::NAME);
                 let mut program =
                     Program::start(Command::new(&settings.outboard).args(["attach", &device.port]))?;
                 let line = Line::parse(&program.line()?)?;
-                let mac =
-                    super::sysfs::read(Path::new("/sys/class/net").join(&line.interface).join("address"))?;
-                if mac != line.mac {
-                    bail!(
-                        "outboard says that {} has the address {}, the kernel says {mac}",
-                        line.interface,
-                        line.mac
-                    );
-                }
+                let address = Path::new("/sys/class/net").join(&line.interface).join("address");
+                // udev may put an address of its own there at first; it must not stay.
+                wait_until(&format!("{} to have the address {}", line.interface, line.mac), GONE, || {
+                    super::sysfs::read(&address).is_ok_and(|mac| mac == line.mac)
+                })?;
                 (line.interface, Driver::Outboard { program, from_kernel })
             }
             Contender::ByHand => {

@@ -10,6 +10,7 @@ mod link;
 mod sys;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -61,7 +62,13 @@ pub struct Tap {
     scatter: Scatter,
     coalescer: Box<Coalescer>,
     counters: Counters,
+    /// The address that the interface was made with, until it can be trusted to stay.
+    young: Option<(MacAddr, Instant)>,
 }
+
+/// How long after its creation udev may still replace an interface's address: it sees that the kernel made one up (addr_assign_type) before
+/// we set ours, and puts a persistent one in its place after that (MACAddressPolicy of systemd.link), once. A loaded machine takes seconds.
+const YOUTH: Duration = Duration::from_secs(10);
 
 impl Tap {
     /// Makes an interface in the network namespace of the calling thread. It is gone when its descriptors are.
@@ -98,7 +105,8 @@ impl Tap {
         if let Some(mac) = options.mac {
             sys::set_mac(tun.as_fd(), mac).map_err(failed)?;
         }
-        let this = Self::from_fd(tun)?;
+        let mut this = Self::from_fd(tun)?;
+        this.young = options.mac.map(|mac| (mac, Instant::now()));
         if let Some(mtu) = options.mtu {
             this.set_mtu(mtu)?;
         }
@@ -145,6 +153,7 @@ impl Tap {
             scatter: Scatter::default(),
             coalescer: Box::default(),
             counters: Counters::default(),
+            young: None,
         }
     }
 
@@ -284,8 +293,16 @@ impl EthernetInterface for Tap {
 
     fn wish(&mut self) -> Result<HostWish> {
         self.scatter.clear_membership_report();
-        let (name, wish) = self.link.wish(&self.name)?;
+        let (name, mut wish) = self.link.wish(&self.name)?;
         self.name = name;
+        if let Some((mac, made)) = self.young.filter(|(mac, _)| *mac != wish.mac) {
+            // A locally administered address on an interface that nobody has brought up yet is udev's doing, not a person's.
+            self.young = None;
+            if !wish.up && wish.mac.is_local() && made.elapsed() < YOUTH {
+                self.set_mac(mac)?;
+                wish.mac = mac;
+            }
+        }
         Ok(wish)
     }
 
