@@ -3,6 +3,7 @@
 //! It knows the workspace's layout and Debian; it must not link anything of the product, so that it runs when the product does not build.
 
 mod bench;
+mod dependencies;
 mod install;
 mod lab;
 mod report;
