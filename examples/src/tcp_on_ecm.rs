@@ -10,7 +10,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
 
-use outboard_core::family::ethernet::{Counters, EthernetInterface, FrameBuffer, HostWish, Received, Transmit};
+use outboard_core::family::ethernet::{
+    Counters, EthernetInterface, FrameBuffer, HostWish, Received, Transmit,
+};
 use outboard_core::service::{Ending, Service};
 use outboard_core::usb::Device;
 use outboard_core::{Error, ErrorKind, MacAddr, Result, queue};
@@ -197,7 +199,12 @@ impl phy::Device for StackEnd {
 ///
 /// # Errors
 /// The driver's; Refused: the peer does not take the connection or ends it; TimedOut: no answer for 30 s.
-pub async fn echo(device: Device, address: (Ipv4Addr, u8), peer: (Ipv4Addr, u16), message: &[u8]) -> Result<Vec<u8>> {
+pub async fn echo(
+    device: Device,
+    address: (Ipv4Addr, u8),
+    peer: (Ipv4Addr, u16),
+    message: &[u8],
+) -> Result<Vec<u8>> {
     let stack: Rc<RefCell<Option<StackEnd>>> = Rc::default();
     let provider = Provider::new(device, {
         let stack = stack.clone();
@@ -270,7 +277,10 @@ async fn converse(
             continue;
         }
         let delay = stack.poll_delay(now(), &sockets).map_or(Duration::from_secs(30), Into::into);
-        if tokio::time::timeout(delay, link.changed.notified()).await.is_err() && now().secs() > 30 && answer.is_empty() {
+        if tokio::time::timeout(delay, link.changed.notified()).await.is_err()
+            && now().secs() > 30
+            && answer.is_empty()
+        {
             return Err(failure(ErrorKind::TimedOut, "it does not answer"));
         }
     }

@@ -45,7 +45,8 @@ async fn main() -> Result<()> {
 /// `vid:pid`, four hexadecimal digits each.
 fn parse_id(text: &str) -> Result<(u16, u16)> {
     let (vendor, product) = text.split_once(':').with_context(|| format!("{text:?} is not vid:pid"))?;
-    let number = |text: &str| u16::from_str_radix(text, 16).with_context(|| format!("{text:?} is no hexadecimal id"));
+    let number =
+        |text: &str| u16::from_str_radix(text, 16).with_context(|| format!("{text:?} is no hexadecimal id"));
     Ok((number(vendor)?, number(product)?))
 }
 
@@ -73,17 +74,25 @@ async fn drive(info: &DeviceInfo) -> Result<()> {
         }
         device.set_configuration(function.configuration).await.context("select the configuration")?;
     }
-    let control = device.detach_and_claim_interface(function.control_interface).await.context("claim the control interface")?;
+    let control = device
+        .detach_and_claim_interface(function.control_interface)
+        .await
+        .context("claim the control interface")?;
     let data = if function.data_interface == function.control_interface {
         control.clone()
     } else {
-        device.detach_and_claim_interface(function.data_interface).await.context("claim the data interface")?
+        device
+            .detach_and_claim_interface(function.data_interface)
+            .await
+            .context("claim the data interface")?
     };
     let index = function.mac_string.context("the device names no address")?;
     let text = device.get_string_descriptor(index, 0x0409, TIMEOUT).await.context("read the address")?;
     let address = mac::parse(&text)?;
     data.set_alt_setting(function.data_alternate).await.context("select the alternate setting")?;
-    let filter = request::PacketFilter::DIRECTED | request::PacketFilter::BROADCAST | request::PacketFilter::ALL_MULTICAST;
+    let filter = request::PacketFilter::DIRECTED
+        | request::PacketFilter::BROADCAST
+        | request::PacketFilter::ALL_MULTICAST;
     let setup = request::set_packet_filter(function.control_interface, filter);
     let filtered = control.control_out(
         ControlOut {
@@ -118,7 +127,8 @@ async fn drive(info: &DeviceInfo) -> Result<()> {
 fn tap(address: MacAddr) -> Result<AsyncFd<Iface>> {
     let tap = Iface::without_packet_info("ecm%d", Mode::Tap).context("make a TAP")?;
     tap.set_non_blocking()?;
-    let status = Command::new("ip").args(["link", "set", "dev", tap.name(), "address", &address.to_string()]).status();
+    let status =
+        Command::new("ip").args(["link", "set", "dev", tap.name(), "address", &address.to_string()]).status();
     if !status.context("run ip")?.success() {
         bail!("ip could not set the address of {}", tap.name());
     }
