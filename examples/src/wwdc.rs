@@ -10,6 +10,7 @@ use outboard_core::usb::{In, Interface, Interrupt, Pipe};
 /// Keeps what its device says.
 pub struct MyUserUSBInterfaceDriver {
     context: Context<Self>,
+    _interface: Interface,
     pipe: Pipe<Interrupt, In>,
     read_complete: Action<BufferDescriptor<In>>,
     /// What came, oldest first.
@@ -23,7 +24,7 @@ impl Driver for MyUserUSBInterfaceDriver {
         let pipe = interface.first_pipe()?;
         let read_complete = context.action(Self::read_complete);
         pipe.async_io(pipe.buffer(64), &read_complete)?;
-        Ok(Self { context: context.clone(), pipe, read_complete, reports: Vec::new() })
+        Ok(Self { context: context.clone(), _interface: interface, pipe, read_complete, reports: Vec::new() })
     }
 }
 

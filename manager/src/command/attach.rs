@@ -119,7 +119,7 @@ async fn drive(arguments: &Arguments, found: &Found) -> Result<(), Failure> {
     let device = Device::open(transport).await?;
     let options = TapOptions { name: arguments.name.clone(), ..TapOptions::default() };
     let provider = Provider::new(device, move |vended: &Vended| {
-        Tap::create(&TapOptions { mac: Some(vended.mac), mtu: Some(vended.mtu.into()), ..options })
+        Tap::create(&TapOptions { mac: Some(vended.mac), mtu: Some(vended.mtu), ..options })
     })
     .watched(|name, status| println!("{}", status.line(name)));
     let started = tokio::select! {

@@ -29,10 +29,11 @@ pub use status::{Drops, EcmStatus, Notice, Notices, StatusLine};
 /// What an [`EcmDriver`] drives and serves.
 pub struct Provider<E> {
     device: Device,
-    vend: Box<dyn FnOnce(&Vended) -> Result<E>>,
+    vend: Vend<E>,
     watch: Watch,
 }
 
+type Vend<E> = Box<dyn FnOnce(&Vended) -> Result<E>>;
 type Watch = Box<dyn FnMut(&str, &EcmStatus)>;
 
 /// What is known of the function when its interface has to be made.

@@ -150,9 +150,7 @@ impl<M: DeviceModel> Transport for InProcess<M> {
                     return Poll::Ready(Reaped::Gone);
                 }
                 shared.waker = Some(context.waker().clone());
-                let now = queue::now();
-                // A model that asks for a time that is not later has nothing to wait for.
-                shared.port.turn(now, done).filter(|wake| *wake > now)
+                shared.port.turn(queue::now(), done)
             };
             if done.len() > before {
                 return Poll::Ready(Reaped::Some);

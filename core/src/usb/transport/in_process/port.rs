@@ -2,7 +2,7 @@
 //! not know who submits, nor wait: time is passed in.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::model::{DeviceModel, Handshake};
 use crate::usb::descriptor::{DeviceDescriptors, kind};
@@ -14,6 +14,9 @@ const PACKETS_PER_TURN: usize = 4096;
 
 /// The largest packet of any endpoint (USB 2.0, 5.7.3; USB 3.2, 8.3.1.2).
 const MAX_PACKET: usize = 1024;
+
+/// A model is called again after at least this time; timers count in milliseconds.
+const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 
 /// A modelled device and the requests that wait on it.
 pub struct Port<M> {
@@ -108,7 +111,9 @@ impl<M: DeviceModel> Port<M> {
 
     /// Serves what can be served now and appends it to `done`. Returns when to call again, if nothing is submitted before.
     pub fn turn(&mut self, now: Instant, done: &mut Vec<Done>) -> Option<Instant> {
-        let mut wake = self.model.advance(now);
+        // A model that asks for a time that is not later must not keep everything else from running, nor time from passing.
+        let later = |wake| if wake > now { wake } else { now + SHORTEST_WAIT };
+        let mut wake = self.model.advance(now).map(later);
         // A control request that is NAKed holds up those behind it, as endpoint 0 does.
         while let Some(mut urb) = self.control.pop_front() {
             match self.serve_control(&mut urb, now) {
