@@ -70,9 +70,18 @@ pub(super) struct Send {
     suspect: u64,
     next_mark: u64,
     good: u32,
+    /// Buffers there are, wherever they are now.
+    depth: usize,
     /// The host was left with frames for want of buffers; no readiness may tell of them.
     host_has_more: bool,
     enabled: bool,
+}
+
+impl Send {
+    /// Half of the buffers are back: enough to take a whole superframe without copying, while the other half keeps the device busy.
+    fn has_room(&self) -> bool {
+        self.free.len() >= self.depth / 2
+    }
 }
 
 /// What the data path met that control has to deal with.
@@ -118,6 +127,7 @@ impl<E: EthernetInterface + 'static> DataPath<E> {
             suspect: 0,
             next_mark: 1,
             good: 0,
+            depth,
             host_has_more: true,
             enabled: false,
         };
@@ -316,7 +326,7 @@ impl<E: EthernetInterface + 'static> EcmDriver<E> {
         }
         let good = std::mem::take(&mut self.path.send.good);
         self.progress(Role::Transmit, good, 0);
-        if self.path.send.host_has_more {
+        if self.path.send.host_has_more && self.path.send.has_room() {
             self.pull();
         }
     }
