@@ -249,6 +249,13 @@ impl DeviceCore {
         self.until(|| self.in_flight(endpoint) == 0).await;
     }
 
+    /// Ends everything in flight and resets the port. What is submitted later finds the device reset.
+    pub(super) async fn reset(self: &Rc<Self>) -> Result<(), TransferError> {
+        // Marked as ended by us: the kernel ends it as if the device were gone.
+        self.cancel_matching(|_, _| true);
+        self.perform(Operation::Reset, RawBuffer::heap(0)).await.map(drop)
+    }
+
     fn cancel_matching(&self, which: impl Fn(&Whom, Option<u8>) -> bool) {
         let tokens = self.flight.borrow_mut().cancel(which);
         let mut transport = self.transport.borrow_mut();

@@ -105,17 +105,21 @@ impl Device {
         Interface::open(self.clone(), number)
     }
 
-    /// Resets the port; the device keeps its address and configuration, and its interfaces their claims. What was in flight is ended.
-    /// Alternate settings are the first again: select them anew where another one is needed, which makes pipes stale as always.
+    /// Resets the port. The device keeps its address and its configuration, and its interfaces their claims and alternate settings; all
+    /// else that it was told it has forgotten. What is in flight ends as [`Cancelled`](crate::action::Outcome::Cancelled), requests with
+    /// an error of that kind. Pipes stay open, without their halts.
+    ///
+    /// On this machine an interface is nobody's while the port is reset: in these milliseconds another program could take it. A
+    /// driver of the kernel can only if it is loaded just then, and it is taken from that one again. May wait for the kernel for some
+    /// seconds, and the queue with it, if the device does not answer.
     ///
     /// # Errors
-    /// Unplugged: it did not come back as the same device.
+    /// Unplugged: it did not come back as the same device. Refused: privileges were dropped, and somebody else uses another interface of
+    /// the device; it was not reset. Busy: an interface was lost to another program. Stalled, Faulted, TimedOut: it refused or did not answer when
+    /// its configuration and alternate settings were selected again. But for Refused, open the device anew after an error: which interfaces it
+    /// still has, and in which setting, is not known.
     pub async fn reset(&self) -> Result<()> {
-        self.core()
-            .perform(Operation::Reset, RawBuffer::heap(0))
-            .await
-            .map(drop)
-            .map_err(|error| self.error("reset the device", error))
+        self.core().reset().await.map_err(|error| self.error("reset the device", error))
     }
 
     /// A string of the device (USB 2.0, 9.6.7), safe to show: in US English if the device has that, else in its first language. A

@@ -90,7 +90,8 @@ pub enum Operation {
         /// bEndpointAddress.
         endpoint: u8,
     },
-    /// A reset of the port; the device keeps its address and configuration.
+    /// A reset of the port; the device keeps its address and configuration, and its claimed interfaces their alternate settings. What is
+    /// still in flight ends early.
     Reset,
 }
 

@@ -124,3 +124,50 @@ fn an_unplug_answers_every_request() {
         assert_eq!(answer.unwrap_err().kind(), ErrorKind::Unplugged);
     });
 }
+
+#[test]
+fn a_reset_restores_alternate_settings_and_ends_what_is_in_flight_as_cancelled() {
+    on_queue(async || {
+        let (device, plug) = open().await;
+        let interface = device.interface(0).unwrap();
+        interface.select_alternate(1).await.unwrap();
+        let pipe = interface.pipe::<Bulk, In>(BULK_IN).unwrap();
+        let endings = Endings::default();
+        let action = endings.action();
+        pipe.async_io(pipe.buffer(PACKET), &action).unwrap();
+        plug.with(|model| model.control_busy = true);
+        let asked = device.request_in(request(Direction::In, 0x11, 1));
+        let reset = async {
+            settle().await;
+            device.reset().await
+        };
+        let (answer, reset) = tokio::join!(asked, reset);
+        assert_eq!(answer.unwrap_err().kind(), ErrorKind::Cancelled);
+        reset.unwrap();
+        settle().await;
+        assert_eq!(endings.outcomes(), [(PACKET, Outcome::Cancelled)]);
+        let told = plug.with(|model| (model.configured.clone(), model.selected.clone()));
+        assert_eq!(told, (vec![1, 1], vec![(0, 1), (0, 1)]));
+        // The pipe and the claim are as before.
+        assert_eq!(interface.alternate(), 1);
+        pipe.async_io(pipe.buffer(PACKET), &action).unwrap();
+        plug.with(|model| model.say.entry(BULK_IN).or_default().push_back(vec![1]));
+        settle().await;
+        assert_eq!(endings.outcomes()[1], (PACKET, Outcome::Completed(Ok(1))));
+        assert_eq!(device.interface(0).unwrap_err().kind(), ErrorKind::Busy);
+    });
+}
+
+#[test]
+fn a_reset_after_which_an_alternate_setting_is_refused_fails_and_setting_0_is_never_selected() {
+    on_queue(async || {
+        let (device, plug) = open().await;
+        let interface = device.interface(0).unwrap();
+        plug.with(|model| model.fixed = true);
+        device.reset().await.unwrap();
+        plug.with(|model| model.fixed = false);
+        interface.select_alternate(1).await.unwrap();
+        plug.with(|model| model.fixed = true);
+        assert_eq!(device.reset().await.unwrap_err().kind(), ErrorKind::Stalled);
+    });
+}

@@ -170,7 +170,7 @@ impl<M: DeviceModel> Port<M> {
                 self.halted.remove(&endpoint);
                 Handshake::Ack(0)
             }
-            Operation::Reset => answered(self.configure(self.configuration, now)),
+            Operation::Reset => answered(self.reset(now)),
             Operation::Control(setup) if setup.direction() == Direction::In => {
                 let answer = match setup.kind() {
                     RequestKind::Standard => self.standard_in(setup),
@@ -200,6 +200,16 @@ impl<M: DeviceModel> Port<M> {
             },
             Operation::Transfer { .. } => Handshake::Stall,
         }
+    }
+
+    /// As a host restores a device after a reset: the configuration, then the alternate settings that were not 0.
+    fn reset(&mut self, now: Instant) -> bool {
+        let alternates = std::mem::take(&mut self.alternates);
+        let mut restored = self.configure(self.configuration, now);
+        for (interface, alternate) in alternates.into_iter().filter(|(_, alternate)| *alternate != 0) {
+            restored &= self.select_alternate(interface, alternate, now);
+        }
+        restored
     }
 
     fn select_alternate(&mut self, interface: u8, alternate: u8, now: Instant) -> bool {

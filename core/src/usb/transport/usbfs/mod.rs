@@ -4,6 +4,7 @@
 //! nusb finds devices ([`discovery`](crate::usb::discovery)), but transfers through a global thread that reaps one request a wakeup,
 //! about five system calls and two thread switches for each; here it is one reap and one submit.
 
+mod reset;
 mod sys;
 
 use std::os::fd::{AsFd, OwnedFd};
@@ -14,6 +15,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use tokio::io::unix::AsyncFd;
 
+use self::reset::{Calls, Claim};
 use self::sys::Node;
 use super::{DeviceInfo, Reaped, Transport};
 use crate::buffer::RawBuffer;
@@ -46,11 +48,6 @@ pub struct UsbFs {
     /// Operations that the kernel did at once, on their way back.
     finished: Vec<Done>,
     waker: Option<Waker>,
-}
-
-struct Claim {
-    interface: u8,
-    from_kernel_driver: bool,
 }
 
 impl UsbFs {
@@ -135,26 +132,20 @@ impl UsbFs {
         match *operation {
             Operation::SetConfiguration(value) => self.set_configuration(value),
             Operation::SetInterface { interface, alternate } => {
-                sys::set_interface(self.fd(), interface, alternate)
+                sys::set_interface(self.fd(), interface, alternate)?;
+                if let Some(claim) = self.claims.iter_mut().find(|claim| claim.interface == interface) {
+                    claim.alternate = alternate;
+                }
+                Ok(())
             }
             Operation::ClearHalt { endpoint } => sys::clear_halt(self.fd(), endpoint),
-            Operation::Reset => self.reset(),
+            Operation::Reset => {
+                // The kernel would end them as if the device were gone.
+                self.node.get_mut().discard_all();
+                reset::reset(self.node.get_mut(), &mut self.claims)
+            }
             Operation::Transfer { .. } | Operation::Control(_) => Err(Errno::INVAL),
         }
-    }
-
-    /// The kernel unbinds usbfs, which takes no part in resets, from all interfaces, and looks for drivers of its own for them: so they
-    /// are given back before and claimed again after. Their alternate settings are the first again.
-    fn reset(&mut self) -> Result<(), Errno> {
-        for claim in &self.claims {
-            // It fails only if the device is gone, as the reset then does.
-            let _ = sys::release_interface(self.fd(), claim.interface);
-        }
-        let reset = sys::reset(self.fd());
-        for claim in &self.claims {
-            sys::disconnect_claim(self.fd(), claim.interface)?;
-        }
-        reset
     }
 
     /// The kernel refuses while an interface has a driver, so they are detached first; those of the new configuration are attached by
@@ -219,6 +210,26 @@ fn read_descriptors(fd: &OwnedFd) -> Result<Vec<u8>, Errno> {
             Err(Errno::INTR) => {}
             Err(error) => return Err(error),
         }
+    }
+}
+
+impl Calls for Node {
+    fn release(&mut self, interface: u8) -> Result<(), Errno> {
+        sys::release_interface(self.as_fd(), interface)
+    }
+
+    fn reset(&mut self) -> Result<(), Errno> {
+        sys::reset(self.as_fd())
+    }
+
+    fn claim(&mut self, interface: u8) -> Result<bool, Errno> {
+        let driver = sys::driver_of(self.as_fd(), interface)?;
+        sys::disconnect_claim(self.as_fd(), interface)?;
+        Ok(driver.as_deref().is_some_and(|driver| driver != "usbfs"))
+    }
+
+    fn set_interface(&mut self, interface: u8, alternate: u8) -> Result<(), Errno> {
+        sys::set_interface(self.as_fd(), interface, alternate)
     }
 }
 
@@ -319,19 +330,13 @@ impl Transport for UsbFs {
 
     fn claim(&mut self, interface: u8) -> Result<()> {
         let name = self.info.name.clone();
-        let os = |operation: &'static str| {
-            let name = name.clone();
-            move |error: Errno| Error::os(operation, error.into()).device(name).interface(interface)
-        };
-        let driver = sys::driver_of(self.fd(), interface).map_err(os("ask for the driver"))?;
-        let from_kernel_driver = driver.as_deref().is_some_and(|driver| driver != "usbfs");
-        sys::disconnect_claim(self.fd(), interface).map_err(|error| match error {
+        let from_kernel_driver = self.node.get_mut().claim(interface).map_err(|error| match error {
             Errno::BUSY => Error::new(ErrorKind::Busy, "claim", "another program has the interface open")
                 .device(&name)
                 .interface(interface),
-            error => os("claim")(error),
+            error => Error::os("claim", error.into()).device(&name).interface(interface),
         })?;
-        self.claims.push(Claim { interface, from_kernel_driver });
+        self.claims.push(Claim { interface, from_kernel_driver, alternate: 0 });
         Ok(())
     }
 

@@ -407,13 +407,18 @@ impl Node {
         let _ = call(self.fd.as_fd(), DISCARD_URB, raw);
     }
 
-    /// Ends and returns everything in flight.
-    pub(super) fn drain(&mut self, done: &mut Vec<Done>) {
+    /// Asks the kernel to end everything in flight, as [`discard`](Self::discard) does.
+    pub(super) fn discard_all(&mut self) {
         let tokens: Vec<Token> =
             self.slots.iter().filter_map(|slot| slot.urb.as_ref().map(|urb| urb.token)).collect();
         for token in tokens {
             self.discard(token);
         }
+    }
+
+    /// Ends and returns everything in flight.
+    pub(super) fn drain(&mut self, done: &mut Vec<Done>) {
+        self.discard_all();
         while self.in_flight() > 0 {
             match self.reap() {
                 Ok(ended) => done.push(ended),
