@@ -55,6 +55,8 @@ pub(super) struct Receive {
     spare: Vec<InBuffer>,
     /// Transfers of the present batch that went well, with a frame or without.
     good: u32,
+    /// The last transfer filled its buffer, so what follows, up to a short transfer, is more of the same overlong frame.
+    overlong: bool,
     enabled: bool,
 }
 
@@ -110,6 +112,7 @@ impl<E: EthernetInterface + 'static> DataPath<E> {
             depth,
             batch: Vec::with_capacity(count),
             good: 0,
+            overlong: false,
             enabled: false,
         };
         let pipe = Rc::new(bulk.pipe::<Bulk, Out>(function.bulk_out.address)?);
@@ -154,7 +157,10 @@ impl<E: EthernetInterface + 'static> DataPath<E> {
         let error = match done.outcome {
             Outcome::Completed(Ok(length)) => {
                 self.receive.good += 1;
+                // Buffers are longer than any frame, so only an overlong one fills them; its first part was counted.
+                let went_on = std::mem::replace(&mut self.receive.overlong, length == done.buffer.capacity());
                 match self.rules.received(length) {
+                    _ if went_on => {}
                     Ok(length) => {
                         done.buffer.set_len(length);
                         if let Some(station) = self.rewrite {
@@ -213,6 +219,8 @@ impl<E: EthernetInterface + 'static> DataPath<E> {
     /// The receive pipe works (again).
     pub(super) fn resume_receiving(&mut self) -> Result<(), Event> {
         self.receive.enabled = true;
+        // The device begins with a new frame after what was repaired.
+        self.receive.overlong = false;
         self.fill()
     }
 
