@@ -193,12 +193,34 @@ fn a_reset_that_helps_starts_the_device_again() {
         let at = log.iter().rposition(|seen| matches!(seen, Seen::Configured(_))).unwrap();
         assert!(
             matches!(
-                log[at..at + 4],
-                [_, Seen::Alternate(1, 1), Seen::Request(0x43, 0x0c, _), Seen::Polled(BULK_IN)]
+                log[at..at + 5],
+                // Restored by the host, then selected by the driver.
+                [
+                    _,
+                    Seen::Alternate(1, 1),
+                    Seen::Alternate(1, 1),
+                    Seen::Request(0x43, 0x0c, _),
+                    Seen::Polled(BULK_IN)
+                ]
             ),
             "{:?}",
             &log[at..]
         );
+    });
+}
+
+#[test]
+fn a_reset_that_fails_ends_the_driver_with_its_own_reason() {
+    run(|| async {
+        let bench = Bench::up().await;
+        bench.injector.add(Rule::at(BULK_IN, 1, Injection::Fault).repeated());
+        bench.plug.with(|model| {
+            model.fixed = true;
+            (0..100).for_each(|_| model.frame(frame(1)));
+        });
+        let error = bench.failure().await;
+        assert_eq!(error.to_string(), "1-1: reset the device: the endpoint stalled");
+        assert!(!bench.host.carrier());
     });
 }
 

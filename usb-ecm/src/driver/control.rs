@@ -84,6 +84,8 @@ pub(super) async fn perform(
             Ok((Answer::Refused, Some(Notice::FilterRefused)))
         }
         (ErrorKind::Stalled, FilterRequest::Multicast(_)) => Ok((Answer::Refused, None)),
+        // By a reset, after which all is asked anew.
+        (ErrorKind::Cancelled, _) => Ok((Answer::Failed, None)),
         _ => {
             tracing::warn!(%error, "a packet filter could not be set");
             Ok((Answer::Failed, Some(Notice::FilterFailed)))
@@ -343,10 +345,13 @@ impl<E: EthernetInterface + 'static> EcmDriver<E> {
         };
         self.context.spawn(reset, |driver, result| {
             let reopened = result.and_then(|()| driver.reopen());
-            if let Err(error) = &reopened {
-                tracing::warn!(%error, "the reset did not help");
-            }
             driver.machine.handle_reset(reopened.is_ok());
+            match reopened {
+                Err(error) if error.kind() == ErrorKind::Unplugged => driver.unplugged(),
+                // It says more than the trouble that the reset was to end.
+                Err(error) => driver.fail(error),
+                Ok(()) => {}
+            }
             driver.drive();
         });
     }

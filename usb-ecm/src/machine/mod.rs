@@ -344,6 +344,8 @@ impl Machine {
             Reset::None => {}
             Reset::Wanted { since, role, trouble } => {
                 self.reset = Reset::Running { since, role, trouble };
+                // A request that is cut off by the reset says nothing of what the device can do.
+                self.filter.forget();
                 return Some(Action::Reset);
             }
             Reset::Failed { role, trouble } => {

@@ -60,6 +60,8 @@ pub(crate) struct Ecm {
     /// OUT packets are refused for the moment.
     pub(crate) deaf_out: bool,
     pub(crate) stall_everything: bool,
+    /// Alternate settings are refused.
+    pub(crate) fixed: bool,
     pub(crate) polled: BTreeSet<u8>,
     /// Bytes of the first frame in the queue that have been sent.
     pub(crate) position: usize,
@@ -92,6 +94,7 @@ impl Default for Ecm {
             stall_in: 0,
             deaf_out: false,
             stall_everything: false,
+            fixed: false,
             polled: BTreeSet::new(),
             position: 0,
         }
@@ -186,7 +189,7 @@ impl DeviceModel for Ecm {
     fn alternate_selected(&mut self, interface: u8, alternate: u8, _: Instant) -> bool {
         self.log.push(Seen::Alternate(interface, alternate));
         self.polled.clear();
-        true
+        !self.fixed
     }
 
     fn packet_in(&mut self, endpoint: u8, space: &mut [u8], _: Instant) -> Handshake<usize> {
