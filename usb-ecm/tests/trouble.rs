@@ -14,7 +14,7 @@ use outboard_core::usb::Device;
 use outboard_core::usb::transport::fault::{Faulty, Injection, Injector, Rule};
 use outboard_core::usb::transport::in_process::{InProcess, Plug};
 use outboard_usb_ecm::driver::{DEPTH_HIGH_SPEED, Notice};
-use outboard_usb_ecm::machine::{FIRST_PAUSE, GRACE};
+use outboard_usb_ecm::machine::{FIRST_PAUSE, GRACE, REPAIRS};
 use outboard_usb_ecm::{EcmDriver, Provider};
 use support::{BULK_IN, BULK_OUT, Ecm, NOTIFY, Seen};
 
@@ -235,6 +235,25 @@ fn a_device_that_stalls_everything_is_given_up() {
         for notice in [Notice::MacMadeUp, Notice::FilterRefused] {
             assert!(status.notices.contains(notice));
         }
+    });
+}
+
+#[test]
+fn a_device_that_stalls_on_every_second_transfer_is_given_up() {
+    run(|| async {
+        let bench = Bench::up().await;
+        bench.plug.with(|model| {
+            for _ in 0..3 * REPAIRS {
+                model.frame(frame(1));
+                model.frames.push_back(Err(()));
+            }
+        });
+        let error = bench.failure().await;
+        assert_eq!((error.kind(), error.endpoint_address()), (ErrorKind::Stalled, Some(BULK_IN)));
+        // Twice all that is borne, with a reset, which is a repair too, between.
+        assert_eq!(bench.status().recoveries, u64::from(2 * REPAIRS + 1));
+        assert_eq!(bench.received().len(), 2 * (REPAIRS as usize + 1));
+        assert!(!bench.host.carrier());
     });
 }
 

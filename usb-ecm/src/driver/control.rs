@@ -327,7 +327,7 @@ impl<E: EthernetInterface + 'static> EcmDriver<E> {
     }
 
     fn reset(&mut self) {
-        tracing::warn!(device = self.device.name(), "most transfers fail; the device is reset");
+        tracing::warn!(device = self.device.name(), "transfers fail again and again; the device is reset");
         let (device, function) = (self.device.clone(), self.function.clone());
         let bulk = self.data.as_ref().unwrap_or(&self.control).clone();
         let (receive, send) = (self.path.receive.pipe.clone(), self.path.send.pipe.clone());
@@ -375,7 +375,7 @@ impl<E: EthernetInterface + 'static> EcmDriver<E> {
         };
         let (kind, reason) = match trouble {
             Trouble::Stall => (ErrorKind::Stalled, "the endpoint stalls again and again, also after a reset"),
-            Trouble::Fault => (ErrorKind::Faulted, "most transfers fail, also after a reset"),
+            Trouble::Fault => (ErrorKind::Faulted, "transfers fail again and again, also after a reset"),
             Trouble::Overflow => {
                 (ErrorKind::Faulted, "most transfers bring more than they may, also after a reset")
             }

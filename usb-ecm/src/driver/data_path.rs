@@ -312,6 +312,9 @@ impl<E: EthernetInterface + 'static> EcmDriver<E> {
     fn received(&mut self, done: Completion<InBuffer>) {
         let more = done.more;
         if let Some(error) = self.path.take_received(done) {
+            // What went well before it comes first: between trouble and repair it would not count.
+            let good = std::mem::take(&mut self.path.receive.good);
+            self.progress(Role::Receive, good, 0);
             self.trouble(Role::Receive, error);
         }
         if more {
@@ -327,6 +330,8 @@ impl<E: EthernetInterface + 'static> EcmDriver<E> {
     fn sent(&mut self, done: Completion<OutBuffer>) {
         let more = done.more;
         if let Some(error) = self.path.take_sent(done) {
+            let good = std::mem::take(&mut self.path.send.good);
+            self.progress(Role::Transmit, good, 0);
             self.trouble(Role::Transmit, error);
         }
         if more {

@@ -14,6 +14,14 @@ pub const TROUBLES: u32 = 20;
 /// See [`TROUBLES`].
 pub const COMPLETIONS: u32 = 30;
 
+/// A pipe is also beyond repair when it needs more repairs than this within [`REPAIR_TIME`], however many transfers go well between
+/// them: half of them for a device that halts on every second one, which [`TROUBLES`] does not see. Faults with their pauses come at eight
+/// repairs a second at most, so at this rate a pipe that faults stands still for four fifths of the time; halts, repaired without a
+/// pause, are bounded by nothing else. Far more than a bad cable gives, which is worth some patience.
+pub const REPAIRS: u32 = 64;
+/// See [`REPAIRS`]. Repairs that are spread evenly over this time are borne forever.
+pub const REPAIR_TIME: Duration = Duration::from_secs(10);
+
 const WINDOW: u32 = (1 << COMPLETIONS) - 1;
 
 /// How a transfer failed, as far as repair depends on it.
@@ -41,6 +49,8 @@ pub(super) struct Health {
     /// The last completions, newest in bit 0; set: it failed.
     window: u32,
     in_a_row: u32,
+    /// Until when the repairs so far use up what is borne, at [`REPAIRS`] evenly in [`REPAIR_TIME`].
+    repaid_at: Option<Instant>,
     /// When the trouble began that is being repaired.
     since: Option<Instant>,
 }
@@ -58,7 +68,7 @@ enum State {
 
 impl Health {
     pub(super) const fn new() -> Self {
-        Self { state: State::Running, window: 0, in_a_row: 0, since: None }
+        Self { state: State::Running, window: 0, in_a_row: 0, repaid_at: None, since: None }
     }
 
     /// Whether transfers may be submitted.
@@ -87,6 +97,12 @@ impl Health {
         if trouble == Trouble::Overflow {
             return false;
         }
+        let repaid_at = self.repaid_at.map_or(now, |at| at.max(now)) + REPAIR_TIME / REPAIRS;
+        if repaid_at > now + REPAIR_TIME {
+            self.stop();
+            return true;
+        }
+        self.repaid_at = Some(repaid_at);
         self.since.get_or_insert(now);
         self.in_a_row += 1;
         self.state = match trouble {
@@ -195,6 +211,42 @@ mod tests {
         assert_eq!(rounds, TROUBLES);
         assert!(now - begin < Duration::from_secs(12));
         assert!(!health.is_running());
+    }
+
+    /// Repairs until the pipe is given up, for one trouble after each `good` transfers that take `every` together.
+    fn repairs(trouble: Trouble, good: u32, every: Duration, most: u32) -> Option<u32> {
+        let mut now = Instant::now();
+        let mut health = Health::new();
+        for repairs in 0..most {
+            health.good(good);
+            if health.trouble(trouble, now) {
+                return Some(repairs);
+            }
+            if health.poll(now) == Some(Step::ClearHalt) {
+                health.cleared(true, now);
+            }
+            if let Some(at) = health.wake_at() {
+                now = at;
+                health.timeout(now);
+            }
+            assert!(health.poll(now).is_some() || health.is_running());
+            now += every;
+        }
+        None
+    }
+
+    #[test]
+    fn a_pipe_that_needs_repair_again_and_again_is_given_up_whatever_goes_well_between() {
+        let ms = Duration::from_millis;
+        for good in [1, 10, 1000] {
+            assert_eq!(repairs(Trouble::Stall, good, Duration::ZERO, 1000), Some(REPAIRS));
+            // At 100 a second another 6.4 are borne each second.
+            assert_eq!(repairs(Trouble::Stall, good, ms(10), 1000), Some(REPAIRS + 4));
+            assert!(repairs(Trouble::Fault, good, ms(1), 1000).is_some());
+            // One in 200 ms, and faults with as much work as pause between them.
+            assert_eq!(repairs(Trouble::Stall, good, ms(200), 10_000), None);
+            assert_eq!(repairs(Trouble::Fault, good, FIRST_PAUSE, 10_000), None);
+        }
     }
 
     #[test]

@@ -34,13 +34,17 @@ use crate::proto::functional::MulticastFilters;
 use crate::proto::notification::{Notification, Reader};
 use filter::Filter;
 pub use filter::{Answer, FilterRequest};
-pub use health::{COMPLETIONS, FIRST_PAUSE, LONGEST_PAUSE, TROUBLES, Trouble};
+pub use health::{COMPLETIONS, FIRST_PAUSE, LONGEST_PAUSE, REPAIR_TIME, REPAIRS, TROUBLES, Trouble};
 use health::{Health, Step};
 use link::Link;
 pub use link::{GRACE, LinkSpeed, STRAGGLERS};
 
-/// How many resets are tried before the device is given up; [`COMPLETIONS`] good transfers restore them.
+/// How many resets are tried before the device is given up. After [`RESET_TIME`] and [`COMPLETIONS`] good transfers they may be tried
+/// again.
 pub const RESETS: u32 = 1;
+/// How long a device has to do without a further reset: one that needs a reset every minute is not worth its interruptions. Good
+/// transfers alone would not do, for [`REPAIRS`] may have many between them.
+pub const RESET_TIME: Duration = Duration::from_secs(60);
 
 /// What a pipe is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -124,6 +128,7 @@ pub struct Machine {
     reset: Reset,
     resets: u32,
     good_since_reset: u32,
+    last_reset: Option<Instant>,
     recoveries: u64,
     last_recovery: Option<Recovery>,
     bad_notifications: u64,
@@ -177,6 +182,7 @@ impl Machine {
             reset: Reset::None,
             resets: 0,
             good_since_reset: 0,
+            last_reset: None,
             recoveries: 0,
             last_recovery: None,
             bad_notifications: 0,
@@ -252,7 +258,8 @@ impl Machine {
         self.pipes[role as usize].good(transfers);
         if self.resets != 0 {
             self.good_since_reset = self.good_since_reset.saturating_add(transfers);
-            if self.good_since_reset >= COMPLETIONS {
+            let long_ago = self.last_reset.is_none_or(|at| now.saturating_duration_since(at) >= RESET_TIME);
+            if self.good_since_reset >= COMPLETIONS && long_ago {
                 self.resets = 0;
             }
         }
@@ -344,6 +351,10 @@ impl Machine {
             Reset::None => {}
             Reset::Wanted { since, role, trouble } => {
                 self.reset = Reset::Running { since, role, trouble };
+<<<<<<< HEAD
+=======
+                self.last_reset = Some(now);
+>>>>>>> mend
                 // A request that is cut off by the reset says nothing of what the device can do.
                 self.filter.forget();
                 return Some(Action::Reset);

@@ -57,8 +57,8 @@ pub struct Received {
 pub enum Transmit {
     /// The host has nothing more to send: wait for [`EthernetInterface::readiness`].
     Drained,
-    /// No free buffer is left, and the host may have more: call again when there is one. There may be no further
-    /// sign of readiness.
+    /// The host may have more, but no free buffer is left, or so much was dropped that other work should have its turn: call again
+    /// when there is a buffer, at once if there is one left. There may be no further sign of readiness.
     NoBuffers,
 }
 

@@ -28,6 +28,10 @@ const MAX_BUFFERS: usize = 64;
 /// for long lists of buffers that nothing goes into.
 const PATIENCE: usize = 64;
 
+/// Frames that one call drops at most because they do not fit or make no sense, so that a host that sends nothing else does not keep the
+/// caller from its other work.
+const MAX_DROPPED: u64 = 256;
+
 /// How a superframe is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Shape {
@@ -56,6 +60,8 @@ struct Rest {
 pub struct Scatter {
     scratch: Box<[u8]>,
     expected: Option<Shape>,
+    /// The shapes of the last two superframes, the last first: two streams may take turns.
+    seen: [Option<Shape>; 2],
     /// Single frames since the last superframe.
     singles: usize,
     rest: Option<Rest>,
@@ -67,6 +73,7 @@ impl Default for Scatter {
         Self {
             scratch: vec![0; SCRATCH].into_boxed_slice(),
             expected: None,
+            seen: [None; 2],
             singles: 0,
             rest: None,
             saw_membership_report: false,
@@ -94,9 +101,11 @@ impl Scatter {
         counters: &mut Counters,
         mut read: impl FnMut(&mut [IoSliceMut<'_>]) -> Result<usize, Errno>,
     ) -> Result<Transmit, Errno> {
+        let dropped = |counters: &Counters| counters.transmitted_oversize + counters.transmitted_malformed;
+        let enough = dropped(counters) + MAX_DROPPED;
         loop {
             self.send_rest(free, ready, counters);
-            if free.is_empty() {
+            if free.is_empty() || dropped(counters) >= enough {
                 return Ok(Transmit::NoBuffers);
             }
             match self.read_one(free, ready, counters, &mut read) {
@@ -219,7 +228,7 @@ impl Scatter {
             return Ok(());
         }
         counters.transmitted_superframes += 1;
-        self.expected = Some(found);
+        self.expect_after(found);
         self.singles = 0;
         let mut next = 0;
         if shape == Some(found) {
@@ -238,6 +247,13 @@ impl Scatter {
             self.rest = Some(Rest { segmenter, next });
         }
         Ok(())
+    }
+
+    /// The same again, or, where two take turns, the other one.
+    fn expect_after(&mut self, found: Shape) {
+        let [last, before] = self.seen;
+        self.expected = if before == Some(found) { last } else { Some(found) };
+        self.seen = [Some(found), last];
     }
 
     /// Collects the first `len` bytes of what was read from the buffers into the scratch area, where the part that

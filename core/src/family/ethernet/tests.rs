@@ -1,12 +1,17 @@
 //! Segmentation, scattered reading and merging against frames built by hand and a checksum computed by definition.
 
+use std::io::IoSliceMut;
+
 use proptest::prelude::*;
 
 use super::checksum::tests::naive;
 use super::frame::{self, Class, flags};
 use super::scatter::Scatter;
-use super::testing::{Family, TcpTemplate, assert_lossless, cut, fuzz_coalesce, fuzz_segment, merge};
+use super::testing::{
+    Family, TcpTemplate, VecBuffer, assert_lossless, cut, fuzz_coalesce, fuzz_segment, merge, read_into,
+};
 use super::vnet::{NEEDS_CSUM, VnetHeader};
+use super::{Counters, Transmit};
 
 /// Whether all checksums of a TCP or UDP frame are right, without the code under test.
 fn checks(frame: &[u8], l3: usize, l4: usize, protocol: u8) -> bool {
@@ -277,6 +282,49 @@ fn what_the_host_contradicts_itself_in_is_dropped() {
     assert!(dropped(VnetHeader { csum_start: 0xfff0, ..single }, &frame[..1000]));
     assert!(dropped(single, &frame), "does not fit into a buffer");
     assert!(dropped(VnetHeader::default(), &[0; 13]));
+}
+
+/// Sends frames through one [`Scatter`] and counts its calls.
+fn transmit_all(wires: Vec<Vec<u8>>) -> (usize, Counters) {
+    let (mut scatter, mut counters, mut calls) = (Scatter::default(), Counters::default(), 0);
+    let mut wires = wires.into_iter();
+    loop {
+        let mut free: Vec<_> = (0..64).map(|_| VecBuffer::new(1600)).collect();
+        let read = |slices: &mut [IoSliceMut<'_>]| read_into(slices, wires.next().as_deref());
+        calls += 1;
+        if scatter.transmit(&mut free, &mut Vec::new(), &mut counters, read) == Ok(Transmit::Drained) {
+            return (calls, counters);
+        }
+    }
+}
+
+fn wire(header: &VnetHeader, frame: &[u8]) -> Vec<u8> {
+    [&header.to_bytes()[..], frame].concat()
+}
+
+#[test]
+fn one_call_drops_a_bounded_number_of_frames() {
+    let (calls, counters) = transmit_all(vec![wire(&VnetHeader::default(), &[0; 2000]); 600]);
+    assert_eq!((calls, counters.transmitted_oversize), (3, 600));
+    let (calls, counters) = transmit_all(vec![wire(&VnetHeader::default(), &[0; 5]); 600]);
+    assert_eq!((calls, counters.transmitted_malformed), (3, 600));
+}
+
+#[test]
+fn one_stream_and_two_that_take_turns_are_cut_without_copying() {
+    let stream = |family| {
+        let (header, frame) =
+            TcpTemplate { family, ..TcpTemplate::default() }.superframe(&pattern(4000), 1400);
+        wire(&header, &frame)
+    };
+    let (one, other) = (stream(Family::V4), stream(Family::V6));
+    let (_, counters) = transmit_all(vec![one.clone(); 100]);
+    assert_eq!((counters.transmitted_superframes, counters.transmitted_copied), (100, 1));
+    let turns = (0..100).map(|at| if at % 2 == 0 { one.clone() } else { other.clone() }).collect();
+    let (_, counters) = transmit_all(turns);
+    assert_eq!((counters.transmitted_superframes, counters.transmitted_copied), (100, 3));
+    let (_, counters) = transmit_all([vec![one; 50], vec![other; 50]].concat());
+    assert_eq!(counters.transmitted_copied, 2);
 }
 
 proptest! {
