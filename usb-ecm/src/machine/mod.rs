@@ -351,10 +351,7 @@ impl Machine {
             Reset::None => {}
             Reset::Wanted { since, role, trouble } => {
                 self.reset = Reset::Running { since, role, trouble };
-<<<<<<< HEAD
-=======
                 self.last_reset = Some(now);
->>>>>>> mend
                 // A request that is cut off by the reset says nothing of what the device can do.
                 self.filter.forget();
                 return Some(Action::Reset);
