@@ -20,7 +20,7 @@ use crate::wire::{Contender, Job, Listing, Outcome, Sample, Settings};
 use crate::{install, workspace};
 
 /// How many times the device changes hands in the scenario `cycles`.
-const CYCLES: u32 = 200;
+const CYCLES: u32 = 100;
 
 /// Seconds of each throughput measurement: the lab only shows that traffic flows; the benchmark measures.
 const SECONDS: u32 = 2;
