@@ -91,21 +91,30 @@ impl<B: 'static> Member for Action<B> {
     }
 }
 
-impl Member for SourceTask {
-    fn is_over(&self) -> bool {
-        self.is_over()
-    }
+/// What ends by ending its task.
+trait Tasked {
+    fn task(&self) -> &SourceTask;
+}
 
-    fn abort(&self) {
-        self.abort();
-    }
-
-    fn end(&self) -> Pin<Box<dyn Future<Output = ()> + '_>> {
-        Box::pin(self.cancel())
+impl Tasked for SourceTask {
+    fn task(&self) -> &SourceTask {
+        self
     }
 }
 
-impl Member for InterruptSource {
+impl Tasked for InterruptSource {
+    fn task(&self) -> &SourceTask {
+        self.task()
+    }
+}
+
+impl Tasked for TimerSource {
+    fn task(&self) -> &SourceTask {
+        self.task()
+    }
+}
+
+impl<T: Tasked> Member for T {
     fn is_over(&self) -> bool {
         self.task().is_over()
     }
@@ -115,21 +124,7 @@ impl Member for InterruptSource {
     }
 
     fn end(&self) -> Pin<Box<dyn Future<Output = ()> + '_>> {
-        Box::pin(self.cancel())
-    }
-}
-
-impl Member for TimerSource {
-    fn is_over(&self) -> bool {
-        self.task().is_over()
-    }
-
-    fn abort(&self) {
-        self.task().abort();
-    }
-
-    fn end(&self) -> Pin<Box<dyn Future<Output = ()> + '_>> {
-        Box::pin(self.cancel())
+        Box::pin(self.task().cancel())
     }
 }
 
