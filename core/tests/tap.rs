@@ -1,8 +1,8 @@
 //! The TAP end against the kernel's own network stack: two interfaces in two network namespaces, joined by nothing
 //! but our transmit and receive, and the kernel's bridge as judge of what we merge and cut.
 //!
-//! Needs CAP_NET_ADMIN, /dev/net/tun and ip(8). Without them each test says that it is skipped; with CI=true it
-//! fails instead.
+//! Needs CAP_NET_ADMIN, /dev/net/tun, ip(8), and one test ping(8). Without them each test says that it is skipped; with
+//! CI=true it fails instead.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -22,6 +22,12 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 /// Longer than anything here may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Says that a test does not run, and why; where nothing may be skipped, that is a failure.
+fn skip(test: &str, reason: &str) {
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "{test} cannot run: {reason}");
+    eprintln!("SKIPPED {test}: {reason}");
+}
+
 /// A network namespace that is gone with the value.
 struct Namespace(String);
 
@@ -37,8 +43,7 @@ impl Namespace {
             (_, Err(error)) => format!("/dev/net/tun: {error}; modprobe tun"),
             (Ok(output), _) => format!("{}; run as root", String::from_utf8_lossy(&output.stderr).trim()),
         };
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "{test} cannot run: {reason}");
-        eprintln!("SKIPPED {test}: {reason}");
+        skip(test, &reason);
         None
     }
 
@@ -227,7 +232,11 @@ fn tcp_arrives_whole_with_a_small_mtu() {
 
 #[test]
 fn datagrams_and_pings_of_all_sizes_arrive() {
-    joined("datagrams_and_pings_of_all_sizes_arrive", None, 8, |left, right| {
+    let test = "datagrams_and_pings_of_all_sizes_arrive";
+    if let Err(error) = Command::new("ping").arg("-V").output() {
+        return skip(test, &format!("ping(8): {error}; install iputils-ping"));
+    }
+    joined(test, None, 8, |left, right| {
         for size in [0, 56, 57, 1472, 1473, 9000, 9000, 60000, 60000] {
             for host in ["10.77.0.2", "fd77::2"] {
                 // One at a time: after a first answer, ping waits for others only two round trips long. It compares
@@ -259,7 +268,7 @@ fn a_bridge_forwards_what_we_merge_as_the_frames_that_it_was() {
     let Some(namespace) = Namespace::new("a_bridge_forwards_what_we_merge_as_the_frames_that_it_was") else {
         return;
     };
-    namespace.exec("sysctl -q -w net.ipv6.conf.default.disable_ipv6=1");
+    namespace.run(|| std::fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1").unwrap());
     let options = TapOptions { carrier: true, ..TapOptions::default() };
     let (mut a, mut b) = (namespace.tap(&options), namespace.tap(&options));
     namespace.ip("link add br0 type bridge forward_delay 0 mcast_snooping 0");

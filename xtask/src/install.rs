@@ -3,6 +3,7 @@
 //! virtme-ng goes into the workspace's own `target` folder, so that neither a distribution that manages Python's packages itself nor the
 //! user's own Python is touched.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -14,6 +15,8 @@ use crate::workspace::{self, find_program, in_ci, run, shown};
 /// What something is needed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Need {
+    /// The tests of the workspace that look at network interfaces.
+    Unit,
     /// The kernel lab and the benchmarks.
     Lab,
     /// Fuzzing.
@@ -23,6 +26,7 @@ pub(crate) enum Need {
 impl Need {
     fn shown(self) -> &'static str {
         match self {
+            Self::Unit => "what the tests do with network interfaces",
             Self::Lab => "the kernel lab",
             Self::Fuzz => "fuzzing",
         }
@@ -31,38 +35,44 @@ impl Need {
 
 /// One thing that must be there: how to see it, and Debian's package that brings it.
 struct Tool {
-    need: Need,
+    needs: &'static [Need],
     program: &'static str,
     package: &'static str,
 }
 
 const TOOLS: &[Tool] = &[
-    Tool { need: Need::Lab, program: "qemu-system-x86_64", package: "qemu-system-x86" },
-    Tool { need: Need::Lab, program: "iperf3", package: "iperf3" },
-    Tool { need: Need::Lab, program: "ip", package: "iproute2" },
-    Tool { need: Need::Lab, program: "ping", package: "iputils-ping" },
-    Tool { need: Need::Lab, program: "ethtool", package: "ethtool" },
-    Tool { need: Need::Lab, program: "modprobe", package: "kmod" },
+    Tool { needs: &[Need::Lab], program: "qemu-system-x86_64", package: "qemu-system-x86" },
+    Tool { needs: &[Need::Lab], program: "iperf3", package: "iperf3" },
+    Tool { needs: &[Need::Unit, Need::Lab], program: "ip", package: "iproute2" },
+    Tool { needs: &[Need::Unit, Need::Lab], program: "ping", package: "iputils-ping" },
+    Tool { needs: &[Need::Lab], program: "ethtool", package: "ethtool" },
+    Tool { needs: &[Need::Lab], program: "modprobe", package: "kmod" },
     // virtme-ng packs it into the guest's initial RAM disk.
-    Tool { need: Need::Lab, program: "busybox", package: "busybox-static" },
+    Tool { needs: &[Need::Lab], program: "busybox", package: "busybox-static" },
     // virtme-ng is a Python program.
-    Tool { need: Need::Lab, program: "python3", package: "python3" },
+    Tool { needs: &[Need::Lab], program: "python3", package: "python3" },
     // libFuzzer is C++.
-    Tool { need: Need::Fuzz, program: "c++", package: "g++" },
+    Tool { needs: &[Need::Fuzz], program: "c++", package: "g++" },
 ];
 
 /// Brings the first kernel with the gadget drivers; see [`kernel`].
 const KERNEL: &str = "linux-image-amd64";
+
+/// Installs Debian's packages for all of this at once, where that can be done; [`ready`] tells what is there afterwards.
+pub(crate) fn prepare(needs: &[Need]) -> Result<()> {
+    let packages: BTreeSet<_> = needs.iter().flat_map(|&need| absent_packages(need)).collect();
+    if !packages.is_empty() && may_install() {
+        apt(packages)?;
+    }
+    Ok(())
+}
 
 /// Whether all is there that `need` wants, after installing what can be installed. In CI a missing thing is an error.
 pub(crate) fn ready(need: Need) -> Result<bool> {
     if !cfg!(target_arch = "x86_64") && need == Need::Lab {
         return missing(need, &["an x86_64 machine".to_owned()]);
     }
-    let packages = absent_packages(need);
-    if !packages.is_empty() && may_install() {
-        apt(&packages)?;
-    }
+    prepare(&[need])?;
     let mut wanted: Vec<String> =
         absent_packages(need).into_iter().map(|package| format!("apt install {package}")).collect();
     if need == Need::Lab && vng().is_none() {
@@ -88,7 +98,7 @@ fn missing(need: Need, wanted: &[String]) -> Result<bool> {
 fn absent_packages(need: Need) -> Vec<&'static str> {
     let mut packages: Vec<_> = TOOLS
         .iter()
-        .filter(|tool| tool.need == need && find_program(tool.program).is_none())
+        .filter(|tool| tool.needs.contains(&need) && find_program(tool.program).is_none())
         .map(|tool| tool.package)
         .collect();
     if need == Need::Lab && kernel().is_none() {
@@ -107,7 +117,7 @@ fn may_install() -> bool {
         && find_program("apt-get").is_some()
 }
 
-fn apt(packages: &[&str]) -> Result<()> {
+fn apt(packages: BTreeSet<&'static str>) -> Result<()> {
     let apt = |arguments: &[&str]| {
         let mut command = Command::new("apt-get");
         command

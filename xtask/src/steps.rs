@@ -39,6 +39,7 @@ pub(crate) struct FuzzArguments {
 
 struct Step {
     name: &'static str,
+    need: Option<Need>,
     run: fn() -> Result<Done>,
 }
 
@@ -49,24 +50,26 @@ enum Done {
 }
 
 const STEPS: &[Step] = &[
-    Step { name: "fmt", run: fmt },
-    Step { name: "clippy", run: clippy },
-    Step { name: "doc", run: doc },
-    Step { name: "unit", run: unit },
-    Step { name: "loom", run: loom },
-    Step { name: "deny", run: deny },
-    Step { name: "fuzz", run: short_fuzz },
-    Step { name: "lab", run: lab_step },
+    Step { name: "fmt", need: None, run: fmt },
+    Step { name: "clippy", need: None, run: clippy },
+    Step { name: "doc", need: None, run: doc },
+    Step { name: "unit", need: Some(Need::Unit), run: unit },
+    Step { name: "loom", need: None, run: loom },
+    Step { name: "deny", need: None, run: deny },
+    Step { name: "fuzz", need: Some(Need::Fuzz), run: short_fuzz },
+    Step { name: "lab", need: Some(Need::Lab), run: lab_step },
 ];
 
 /// `cargo xtask test`.
 pub(crate) fn test(arguments: &Arguments) -> Result<()> {
     let mut lines = Vec::new();
     let mut failed = Vec::new();
-    for step in STEPS
+    let chosen: Vec<_> = STEPS
         .iter()
         .filter(|step| arguments.steps.is_empty() || arguments.steps.iter().any(|name| name == step.name))
-    {
+        .collect();
+    install::prepare(&chosen.iter().filter_map(|step| step.need).collect::<Vec<_>>())?;
+    for step in chosen {
         let start = Instant::now();
         eprintln!("\n== {}", step.name);
         let done = (step.run)();
@@ -106,6 +109,8 @@ fn doc() -> Result<Done> {
 }
 
 fn unit() -> Result<Done> {
+    // Each test that lacks something says so itself, and the others run.
+    install::ready(Need::Unit)?;
     run(&mut cargo(&["test", "--quiet", "--workspace"]))?;
     Ok(Done::Passed)
 }

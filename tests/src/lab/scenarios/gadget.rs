@@ -165,6 +165,6 @@ pub(crate) fn cycles(context: &mut Context) -> Result<()> {
         start.elapsed().as_secs_f64() * 1e3 / f64::from(count.max(1)),
     );
     let after = Inventory::now()?;
-    context.note(format!("{before:?} -> {after:?}"));
+    context.note(format!("{} -> {}", before.summary(), after.summary()));
     before.compare(&after, count)
 }
