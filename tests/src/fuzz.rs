@@ -1,6 +1,7 @@
 //! The fuzz targets' bodies: each takes any bytes and checks what the parser promises about them. `tests/fuzz` runs them
-//! under libFuzzer, `tests/tests/parsers.rs` on a few thousand mutations in every test run.
+//! under libFuzzer, `tests/tests/parsers.rs` on a few thousand mutations in every test run; both begin with the same seeds.
 
+use crate::seeds;
 use outboard_core::usb::descriptor::{
     Configuration, DeviceDescriptors, Endpoint, Languages, StringDescriptor, limit,
 };
@@ -10,6 +11,26 @@ use outboard_usb_ecm::proto::notification::{HEADER, LONGEST, Notification, Reade
 use outboard_usb_ecm::proto::quirks::Quirks;
 use outboard_usb_ecm::proto::{mac, statistics};
 use std::collections::HashMap;
+
+/// A fuzz target.
+#[derive(Debug, Clone, Copy)]
+pub struct Target {
+    /// The name of its file in `tests/fuzz/fuzz_targets`.
+    pub name: &'static str,
+    /// What is done with each input.
+    pub body: fn(&[u8]),
+    /// Inputs worth starting from.
+    pub seeds: fn() -> Vec<Vec<u8>>,
+}
+
+/// All targets.
+pub const TARGETS: &[Target] = &[
+    Target { name: "descriptors", body: descriptors, seeds: seeds::devices },
+    Target { name: "ecm_function", body: ecm_function, seeds: seeds::devices },
+    Target { name: "ecm_mac", body: ecm_mac, seeds: seeds::mac_strings },
+    Target { name: "ecm_machine", body: ecm_machine, seeds: seeds::events },
+    Target { name: "ecm_notification", body: ecm_notification, seeds: seeds::notifications },
+];
 
 const SPEEDS: [Speed; 5] = [Speed::Low, Speed::Full, Speed::High, Speed::Super, Speed::SuperPlus];
 

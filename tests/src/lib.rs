@@ -6,3 +6,4 @@ pub mod data;
 pub mod fuzz;
 pub mod lab;
 pub mod mutate;
+pub mod seeds;

@@ -1,11 +1,11 @@
 //! The parsers on real devices' descriptors, and on thousands of mutations of them.
 
 use outboard_core::usb::Speed;
-use outboard_core::usb::descriptor::{DeviceDescriptors, encode_string};
+use outboard_core::usb::descriptor::DeviceDescriptors;
 use outboard_tests::data::{DESCRIPTORS, descriptors};
-use outboard_tests::{fuzz, mutate};
+use outboard_tests::fuzz::TARGETS;
+use outboard_tests::{mutate, seeds};
 use outboard_usb_ecm::proto::function::{self, EcmFunction, Finding};
-use outboard_usb_ecm::proto::notification::Notification;
 use outboard_usb_ecm::proto::quirks::Quirks;
 
 /// Mutations in every test run; libFuzzer does more.
@@ -96,25 +96,34 @@ fn descriptors_on_the_configuration_are_found() {
     assert_eq!(found.notification, None);
 }
 
-fn device_seeds() -> Vec<Vec<u8>> {
-    DESCRIPTORS.iter().map(|sample| sample.bytes()).collect()
+#[test]
+fn every_target_survives_mutations_of_its_seeds() {
+    for target in TARGETS {
+        let seeds = (target.seeds)();
+        assert!(!seeds.is_empty(), "{}", target.name);
+        mutate::feed(target.body, &seeds, ROUNDS);
+    }
 }
 
+/// libFuzzer runs what has a file, and this test what is in the table.
 #[test]
-fn fuzz_descriptors() {
-    mutate::feed(fuzz::descriptors, &device_seeds(), ROUNDS);
-}
-
-#[test]
-fn fuzz_ecm_function() {
-    mutate::feed(fuzz::ecm_function, &device_seeds(), ROUNDS);
+fn every_target_has_its_file() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/fuzz_targets");
+    let mut files: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
+        .collect();
+    files.sort();
+    let mut names: Vec<_> = TARGETS.iter().map(|target| target.name).collect();
+    names.sort_unstable();
+    assert_eq!(files, names);
 }
 
 /// Most mutations must leave a device, and many an ECM function, or the two tests above would test nothing.
 #[test]
 fn mutations_reach_what_they_are_for() {
     let (mut devices, mut functions, mut refusals) = (0, 0, 0);
-    let seeds = device_seeds();
+    let seeds = seeds::devices();
     for round in 0..2000 {
         let mut random = mutate::Random::new(round + 1);
         let mut bytes = seeds[random.below(seeds.len())].clone();
@@ -130,27 +139,4 @@ fn mutations_reach_what_they_are_for() {
         );
     }
     assert!(devices > 1000 && functions > 300 && refusals > 100, "{devices} {functions} {refusals}");
-}
-
-#[test]
-fn fuzz_ecm_notification() {
-    let mut seeds = Vec::new();
-    let speed = Notification::Speed { downlink: 480_000_000, uplink: 12_000_000 };
-    for notification in [Notification::Connection { connected: true }, speed, Notification::ResponseAvailable]
-    {
-        let (bytes, length) = notification.to_bytes(0);
-        seeds.push([&[length as u8], &bytes[..length]].concat());
-        // Split after the header, and two in one transfer.
-        seeds.push([&[8], &bytes[..8], &[(length - 8) as u8], &bytes[8..length]].concat());
-        seeds.push([&[length as u8 * 2], &bytes[..length], &bytes[..length]].concat());
-    }
-    mutate::feed(fuzz::ecm_notification, &seeds, ROUNDS);
-}
-
-#[test]
-fn fuzz_ecm_mac() {
-    let texts = ["400102030405", "00E04C680001", "52:54:00:12:34:56", "ffffffffffff", ""];
-    let seeds: Vec<_> =
-        texts.iter().flat_map(|text| [text.as_bytes().to_vec(), encode_string(text)]).collect();
-    mutate::feed(fuzz::ecm_mac, &seeds, ROUNDS);
 }

@@ -186,6 +186,8 @@ fn fuzz_targets(chosen: &[String], options: &[String]) -> Result<Done> {
     }
     ensure!(!names.is_empty(), "there is no fuzz target in {}", folder.display());
     let built = build_fuzz(&folder)?;
+    let seeds = build_dir().join("fuzz-seeds");
+    run(cargo(&["run", "--quiet", "--package", "outboard-tests", "--bin", "fuzz-seeds"]).arg(&seeds))?;
     for name in names.iter().filter(|name| chosen.is_empty() || chosen.contains(name)) {
         let corpus = folder.join("corpus").join(name);
         let artifacts = folder.join("artifacts").join(name);
@@ -199,11 +201,8 @@ fn fuzz_targets(chosen: &[String], options: &[String]) -> Result<Done> {
             "-malloc_limit_mb=64",
         ]);
         command.arg(format!("-artifact_prefix={}/", artifacts.display())).arg(&corpus);
-        // Inputs worth starting from are kept with the sources; what is found goes only into the corpus.
-        let seeds = folder.join("seeds").join(name);
-        if seeds.is_dir() {
-            command.arg(&seeds);
-        }
+        // Inputs worth starting from; what is found goes only into the corpus.
+        command.arg(seeds.join(name));
         run(&mut command).with_context(|| format!("the input is in {}", artifacts.display()))?;
     }
     Ok(Done::Passed)

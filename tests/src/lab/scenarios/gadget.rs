@@ -12,13 +12,15 @@ use crate::lab::iperf::{Direction, Server};
 use crate::lab::leak::Inventory;
 use crate::lab::netns::{ping, raise, wait_carrier, wait_reachable};
 use crate::lab::run::run;
-use crate::lab::sysfs::{read, wait_until};
+use crate::lab::sysfs::{read, wait_for, wait_until};
 use crate::lab::wire::Contender;
 
 /// The host's end of the link.
 pub(crate) const HOST: &str = "10.55.0.1/24";
 /// The device's end of the link.
 pub(crate) const DEVICE: &str = "10.55.0.2";
+/// What is still there so long after the last cycle stays.
+const SETTLE: Duration = Duration::from_secs(30);
 
 pub(crate) fn high(context: &mut Context) -> Result<()> {
     link(context, Speed::High)
@@ -164,7 +166,12 @@ pub(crate) fn cycles(context: &mut Context) -> Result<()> {
         "ms",
         start.elapsed().as_secs_f64() * 1e3 / f64::from(count.max(1)),
     );
-    let after = Inventory::now()?;
+    // Programs that udev starts for each interface still run; what is leaked stays.
+    let mut after = Inventory::now()?;
+    let settled = wait_for("what the cycles left to go", SETTLE, || {
+        after = Inventory::now()?;
+        Ok(before.compare(&after, count).ok())
+    });
     context.note(format!("{} -> {}", before.summary(), after.summary()));
-    before.compare(&after, count)
+    settled.or_else(|_| before.compare(&after, count))
 }
