@@ -11,6 +11,7 @@ mod setup;
 pub mod transfer;
 pub mod transport;
 mod types;
+pub mod usbip;
 
 pub use device::Device;
 pub use interface::Interface;
