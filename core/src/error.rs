@@ -36,6 +36,26 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    const ALL: [Self; 12] = [
+        Self::Unplugged,
+        Self::Stalled,
+        Self::Faulted,
+        Self::TimedOut,
+        Self::Malformed,
+        Self::Busy,
+        Self::Refused,
+        Self::NotFound,
+        Self::Unsupported,
+        Self::Cancelled,
+        Self::System,
+        Self::Bug,
+    ];
+
+    /// The kind with this word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+
     /// One word for logs and scripts, stable over versions.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -91,6 +91,7 @@ pub mod action;
 pub mod buffer;
 mod error;
 pub mod family;
+pub mod host;
 mod mac;
 pub mod queue;
 pub mod service;
