@@ -5,6 +5,9 @@ use crate::seeds;
 use outboard_core::usb::descriptor::{
     Configuration, DeviceDescriptors, Endpoint, Languages, StringDescriptor, limit,
 };
+use outboard_core::usb::transport::usbip as client;
+use outboard_core::usb::usbip::operation::{self, Exported};
+use outboard_core::usb::usbip::urb::{self, Command, MOST_DATA, Reply};
 use outboard_core::usb::{Direction, Speed, TransferType};
 use outboard_usb_ecm::proto::function::{self, EcmFunction, LONGEST_SEGMENT, Refusal, SHORTEST_SEGMENT};
 use outboard_usb_ecm::proto::notification::{HEADER, LONGEST, Notification, Reader};
@@ -30,6 +33,9 @@ pub const TARGETS: &[Target] = &[
     Target { name: "ecm_mac", body: ecm_mac, seeds: seeds::mac_strings },
     Target { name: "ecm_machine", body: ecm_machine, seeds: seeds::events },
     Target { name: "ecm_notification", body: ecm_notification, seeds: seeds::notifications },
+    Target { name: "usbip_client", body: usbip_client, seeds: seeds::usbip_sessions },
+    Target { name: "usbip_command", body: usbip_command, seeds: seeds::usbip_commands },
+    Target { name: "usbip_reply", body: usbip_reply, seeds: seeds::usbip_replies },
 ];
 
 const SPEEDS: [Speed; 5] = [Speed::Low, Speed::Full, Speed::High, Speed::Super, Speed::SuperPlus];
@@ -188,4 +194,61 @@ pub fn ecm_mac(data: &[u8]) {
 /// Events for the ECM machine, in the order and with the content that the bytes say.
 pub fn ecm_machine(data: &[u8]) {
     outboard_usb_ecm::machine::testing::play(data);
+}
+
+/// What a USB/IP server reads: the opening request, then commands.
+pub fn usbip_command(data: &[u8]) {
+    if let Some(header) = data.first_chunk()
+        && let Err(bad) = operation::Request::parse(header)
+    {
+        assert!(!bad.to_string().is_empty());
+    }
+    for header in data.as_chunks::<{ urb::HEADER }>().0 {
+        match Command::parse(header) {
+            Ok(command) => {
+                assert_eq!(Command::parse(&command.to_bytes()), Ok(command));
+                if let Command::Submit(submit) = command {
+                    assert!(submit.seqnum != 0 && submit.endpoint < 16 && submit.length <= MOST_DATA);
+                    assert!(submit.data_length() <= MOST_DATA as usize);
+                    assert_eq!(Direction::of(submit.address()), submit.direction);
+                }
+            }
+            Err(bad) => assert!(!bad.to_string().is_empty()),
+        }
+    }
+}
+
+/// What a USB/IP client reads: the answers to its opening request, then replies.
+pub fn usbip_reply(data: &[u8]) {
+    if let Some(header) = data.first_chunk() {
+        let _ = (operation::import_reply(header), operation::list_reply(header));
+    }
+    if let Some(count) = data.first_chunk() {
+        let few = u32::from_be_bytes(*count) <= operation::MOST_DEVICES;
+        assert_eq!(operation::device_count(*count).is_ok(), few);
+    }
+    for bytes in data.as_chunks::<{ operation::DEVICE }>().0 {
+        if let Ok((device, _)) = Exported::parse(bytes) {
+            assert!(!device.bus_id.is_empty() && device.bus <= 0xffff && device.device <= 0xffff);
+            assert_eq!(device.devid(), device.bus << 16 | device.device);
+        }
+    }
+    for header in data.as_chunks::<{ urb::HEADER }>().0 {
+        match Reply::parse(header) {
+            Ok(reply) => {
+                assert_eq!(Reply::parse(&reply.to_bytes()), Ok(reply));
+                if let Reply::Returned(returned) = reply {
+                    assert!(returned.actual_length <= MOST_DATA);
+                    // Any status is a result.
+                    let _ = urb::result_of(returned.status);
+                }
+            }
+            Err(bad) => assert!(!bad.to_string().is_empty()),
+        }
+    }
+}
+
+/// A server's whole stream to a client that has transfers and unlinks out: each ends at most once, within its length.
+pub fn usbip_client(data: &[u8]) {
+    client::testing::play(data);
 }

@@ -3,6 +3,9 @@
 use crate::data::DESCRIPTORS;
 use crate::mutate::Random;
 use outboard_core::usb::descriptor::encode_string;
+use outboard_core::usb::usbip::operation::{self, Exported, Request};
+use outboard_core::usb::usbip::urb::{Command, Reply, Returned, Submit, flags};
+use outboard_core::usb::{Direction, SetupPacket};
 use outboard_usb_ecm::proto::notification::Notification;
 
 /// Real devices' descriptors.
@@ -42,4 +45,70 @@ pub fn events() -> Vec<Vec<u8>> {
             (0..400).map(|_| random.number() as u8).collect()
         })
         .collect()
+}
+
+/// What a USB/IP client sends.
+pub fn usbip_commands() -> Vec<Vec<u8>> {
+    let submit = Submit {
+        seqnum: 7,
+        devid: 0x0001_0002,
+        direction: Direction::Out,
+        endpoint: 2,
+        flags: flags::ZERO_PACKET,
+        length: 1514,
+        interval: 0,
+        setup: SetupPacket::from_bytes([0x80, 6, 0, 1, 0, 0, 18, 0]),
+    };
+    let unlink = Command::Unlink { seqnum: 8, devid: 0x0001_0002, victim: 7 };
+    let import = Request::import("1-1").map(|request| request.to_vec());
+    vec![
+        import.unwrap_or_default(),
+        Request::list().to_vec(),
+        [submit.to_bytes(), unlink.to_bytes()].concat(),
+        Command::Submit(Submit { direction: Direction::In, endpoint: 0, ..submit }).to_bytes().to_vec(),
+    ]
+}
+
+/// Replies to the sixteen transfers and five unlinks that the client under test has out.
+fn usbip_returns() -> Vec<Vec<u8>> {
+    let returned = |seqnum, length: u32| {
+        let reply = Reply::Returned(Returned { seqnum, status: 0, actual_length: length });
+        [&reply.to_bytes()[..], &vec![7; length as usize]].concat()
+    };
+    let unlinked = |seqnum, status| Reply::Unlinked { seqnum, status }.to_bytes().to_vec();
+    vec![
+        // An IN transfer of up to 1514 bytes, one of up to 5, and an OUT transfer, whose length no data follows.
+        [returned(4, 1500), returned(2, 5), returned(1, 0)].concat(),
+        [unlinked(17, Reply::UNLINKED), unlinked(18, 0), returned(6, 0), unlinked(19, -71)].concat(),
+        [returned(10, 4000), unlinked(20, 0), returned(12, 3)].concat(),
+    ]
+}
+
+/// What a USB/IP server sends.
+pub fn usbip_replies() -> Vec<Vec<u8>> {
+    let device = Exported {
+        path: "/sys/devices/x/1-1".into(),
+        bus_id: "1-1".into(),
+        bus: 1,
+        device: 2,
+        speed: 3,
+        vendor_id: 0x0525,
+        product_id: 0xa4a2,
+        release: 0x0100,
+        class: [2, 0, 0],
+        configuration: 1,
+        configurations: 2,
+        interfaces: vec![[2, 6, 0]],
+    };
+    let mut seeds = usbip_returns();
+    seeds.push(operation::import_answer(Ok(&device)));
+    seeds.push(operation::list_answer([device.clone()].iter()));
+    seeds.push(device.to_bytes().to_vec());
+    seeds
+}
+
+/// The same for a client with transfers out; the first byte says in which pieces they come.
+pub fn usbip_sessions() -> Vec<Vec<u8>> {
+    let cut = |cut: u8| usbip_returns().into_iter().map(move |stream| [&[cut][..], &stream].concat());
+    cut(255).chain(cut(1)).chain(cut(48)).collect()
 }

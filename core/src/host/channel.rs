@@ -14,6 +14,7 @@ use rustix::net::{
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::io::Interest;
 
 use super::message::{MOST_BYTES, MOST_FDS, ToDriver, ToManager, decode, encode};
 use crate::{Error, ErrorKind, Result, source};
@@ -163,7 +164,7 @@ impl<S: Serialize, R: DeserializeOwned> Channel<S, R> {
         let watched = self
             .socket
             .try_clone()
-            .and_then(source::watch)
+            .and_then(|socket| source::watch(socket, Interest::READABLE))
             .map_err(|error| Error::os("watch the socket", error))?;
         loop {
             let mut ready = watched.readable().await.map_err(|error| Error::os("watch the socket", error))?;

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 
+use tokio::io::Interest;
 use tokio::sync::Notify;
 
 use super::{SourceTask, sys};
@@ -72,7 +73,7 @@ impl InterruptSource {
     ) -> Result<Self> {
         let watched = fd
             .try_clone_to_owned()
-            .and_then(sys::watch)
+            .and_then(|fd| sys::watch(fd, Interest::READABLE))
             .map_err(|error| Error::os("watch a descriptor", error))?;
         let gate = Gate::new();
         let task = crate::queue::spawn({

@@ -6,7 +6,7 @@
 
 pub mod data_queue;
 mod interrupt;
-mod sys;
+pub(crate) mod sys;
 mod timer;
 
 use std::cell::RefCell;

@@ -1,10 +1,11 @@
-//! What carries requests to a device: usbfs on this machine, a model in this process, a wrapper around another one. A transport
+//! What carries requests to a device: usbfs on this machine, USB/IP to another one, a model in this process, a wrapper around another one. A transport
 //! lives on a queue and is driven by [`Device`](super::Device) alone; it must not know drivers, actions or families.
 
 pub mod fault;
 pub mod in_process;
 pub mod record;
 pub mod usbfs;
+pub mod usbip;
 
 use std::task::{Context, Poll};
 
@@ -12,6 +13,9 @@ use super::transfer::{Done, Token, TransferError, Urb};
 use crate::buffer::RawBuffer;
 use crate::error::Result;
 use crate::usb::{Direction, Speed};
+
+/// The largest descriptors that are taken: a device and 255 configurations of 64 KiB cannot be meant.
+const MAX_DESCRIPTORS: usize = 256 * 1024;
 
 /// What is known of a device before anything is asked of it.
 #[derive(Debug, Clone, PartialEq, Eq)]

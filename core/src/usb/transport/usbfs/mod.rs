@@ -17,7 +17,7 @@ use tokio::io::unix::AsyncFd;
 
 use self::reset::{Calls, Claim};
 use self::sys::Node;
-use super::{DeviceInfo, Reaped, Transport};
+use super::{DeviceInfo, MAX_DESCRIPTORS, Reaped, Transport};
 use crate::buffer::RawBuffer;
 use crate::buffer::sys::Mapping;
 use crate::error::{Error, ErrorKind, Result};
@@ -30,9 +30,6 @@ const BATCH: usize = 64;
 
 /// Bytes per mapping. The kernel backs each by contiguous memory, which it has in this size on a machine that has run for long.
 const MAPPING: usize = 128 * 1024;
-
-/// The largest descriptors that are read from the node: a device and 255 configurations of 64 KiB cannot be meant.
-const MAX_DESCRIPTORS: usize = 256 * 1024;
 
 /// A device of this machine.
 pub struct UsbFs {
