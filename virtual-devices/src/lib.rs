@@ -1,5 +1,5 @@
 //! Device-side models: what a USB device answers, for tests, the demo and the lab. They know descriptors and requests, and no driver,
-//! no transport and no clock: time is passed in.
+//! no transport and no clock: time is passed in. [`usbip`] alone, which serves them to others, has sockets and timers.
 //!
 //! A model implements [`DeviceModel`](outboard_core::usb::transport::in_process::DeviceModel) and is plugged into a
 //! [`Port`](outboard_core::usb::transport::in_process::Port), which any number of transports can be in front of.
@@ -20,4 +20,5 @@
 pub mod ecm;
 pub mod faulty;
 pub mod host;
+pub mod usbip;
 pub mod wire;

@@ -168,6 +168,14 @@ pub mod standard {
     pub const ENDPOINT_HALT: u16 = 0;
     /// Feature selector: the device may wake the host (USB 2.0, Table 9-6).
     pub const DEVICE_REMOTE_WAKEUP: u16 = 1;
+    /// Feature selector of an interface: function suspend (USB 3.2, Table 9-7).
+    pub const FUNCTION_SUSPEND: u16 = 0;
+    /// Feature selector: the device may ask for the link state U1 (USB 3.2, Table 9-7).
+    pub const U1_ENABLE: u16 = 48;
+    /// Feature selector: the device may ask for the link state U2 (USB 3.2, Table 9-7).
+    pub const U2_ENABLE: u16 = 49;
+    /// Feature selector: the device may tell its latency tolerance (USB 3.2, Table 9-7).
+    pub const LTM_ENABLE: u16 = 50;
 }
 
 #[cfg(test)]

@@ -269,11 +269,12 @@ impl<W: Wire> EcmDongle<W> {
 
     /// Sends frames that had to wait for the wire.
     fn transmit(&mut self, now: Instant) {
-        while self.from_host.wire_free.is_some_and(|free| free <= now) {
+        // From one frame's end to the next, however late it is: a served dongle is called by timers that count in milliseconds.
+        while let Some(free) = self.from_host.wire_free.filter(|free| *free <= now) {
             self.from_host.wire_free = match self.from_host.queue.pop_front() {
                 Some(frame) => {
                     self.wire.to_wire(&frame, now);
-                    Some(now + duration(frame.len(), self.link.uplink))
+                    Some(free + duration(frame.len(), self.link.uplink))
                 }
                 None => None,
             };

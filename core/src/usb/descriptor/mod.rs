@@ -61,8 +61,16 @@ pub mod kind {
     pub const INTERFACE: u8 = 0x04;
     /// Endpoint (USB 2.0, 9.6.6).
     pub const ENDPOINT: u8 = 0x05;
+    /// Device qualifier: what a high-speed device would be at full speed (USB 2.0, 9.6.2).
+    pub const DEVICE_QUALIFIER: u8 = 0x06;
+    /// A configuration at the other one of full and high speed (USB 2.0, 9.6.4).
+    pub const OTHER_SPEED_CONFIGURATION: u8 = 0x07;
     /// Interface association (USB 3.2, 9.6.4).
     pub const INTERFACE_ASSOCIATION: u8 = 0x0b;
+    /// Binary device object store (USB 3.2, 9.6.2).
+    pub const BOS: u8 = 0x0f;
+    /// One of its device capabilities (USB 3.2, 9.6.2).
+    pub const DEVICE_CAPABILITY: u8 = 0x10;
     /// Class-specific, behind an interface (CDC120, Table 12).
     pub const CS_INTERFACE: u8 = 0x24;
     /// Class-specific, behind an endpoint (CDC120, Table 12).

@@ -3,6 +3,7 @@
 
 mod model;
 mod port;
+mod standard;
 
 use std::cell::RefCell;
 use std::future::Future;

@@ -1,6 +1,8 @@
 //! The device side: what a model of a USB device implements. It must not know who asks: a driver in the same process, a test, or a
 //! USB/IP client.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Instant;
 
 use crate::usb::{SetupPacket, Speed};
@@ -63,5 +65,91 @@ pub trait DeviceModel {
     fn advance(&mut self, now: Instant) -> Option<Instant> {
         let _ = now;
         None
+    }
+}
+
+/// Any model, for a set of different ones.
+impl<M: DeviceModel + ?Sized> DeviceModel for Box<M> {
+    fn speed(&self) -> Speed {
+        (**self).speed()
+    }
+
+    fn descriptors(&self) -> Vec<u8> {
+        (**self).descriptors()
+    }
+
+    fn string_descriptor(&self, index: u8, language: u16) -> Option<Vec<u8>> {
+        (**self).string_descriptor(index, language)
+    }
+
+    fn control_in(&mut self, setup: SetupPacket, now: Instant) -> Handshake<Vec<u8>> {
+        (**self).control_in(setup, now)
+    }
+
+    fn control_out(&mut self, setup: SetupPacket, data: &[u8], now: Instant) -> Handshake {
+        (**self).control_out(setup, data, now)
+    }
+
+    fn configured(&mut self, value: u8, now: Instant) {
+        (**self).configured(value, now);
+    }
+
+    fn alternate_selected(&mut self, interface: u8, alternate: u8, now: Instant) -> bool {
+        (**self).alternate_selected(interface, alternate, now)
+    }
+
+    fn packet_in(&mut self, endpoint: u8, space: &mut [u8], now: Instant) -> Handshake<usize> {
+        (**self).packet_in(endpoint, space, now)
+    }
+
+    fn packet_out(&mut self, endpoint: u8, packet: &[u8], now: Instant) -> Handshake {
+        (**self).packet_out(endpoint, packet, now)
+    }
+
+    fn advance(&mut self, now: Instant) -> Option<Instant> {
+        (**self).advance(now)
+    }
+}
+
+/// A model that somebody else looks at or changes between the turns of its port; nobody may hold a borrow during one.
+impl<M: DeviceModel + ?Sized> DeviceModel for Rc<RefCell<M>> {
+    fn speed(&self) -> Speed {
+        self.borrow().speed()
+    }
+
+    fn descriptors(&self) -> Vec<u8> {
+        self.borrow().descriptors()
+    }
+
+    fn string_descriptor(&self, index: u8, language: u16) -> Option<Vec<u8>> {
+        self.borrow().string_descriptor(index, language)
+    }
+
+    fn control_in(&mut self, setup: SetupPacket, now: Instant) -> Handshake<Vec<u8>> {
+        self.borrow_mut().control_in(setup, now)
+    }
+
+    fn control_out(&mut self, setup: SetupPacket, data: &[u8], now: Instant) -> Handshake {
+        self.borrow_mut().control_out(setup, data, now)
+    }
+
+    fn configured(&mut self, value: u8, now: Instant) {
+        self.borrow_mut().configured(value, now);
+    }
+
+    fn alternate_selected(&mut self, interface: u8, alternate: u8, now: Instant) -> bool {
+        self.borrow_mut().alternate_selected(interface, alternate, now)
+    }
+
+    fn packet_in(&mut self, endpoint: u8, space: &mut [u8], now: Instant) -> Handshake<usize> {
+        self.borrow_mut().packet_in(endpoint, space, now)
+    }
+
+    fn packet_out(&mut self, endpoint: u8, packet: &[u8], now: Instant) -> Handshake {
+        self.borrow_mut().packet_out(endpoint, packet, now)
+    }
+
+    fn advance(&mut self, now: Instant) -> Option<Instant> {
+        self.borrow_mut().advance(now)
     }
 }

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::model::{DeviceModel, Handshake};
-use crate::usb::descriptor::{DeviceDescriptors, kind};
+use super::standard::Features;
+use crate::usb::descriptor::{Configuration, DeviceDescriptors, Endpoint};
 use crate::usb::transfer::{Done, Operation, Token, TransferError, Urb};
-use crate::usb::{Direction, Recipient, RequestKind, SetupPacket, standard};
+use crate::usb::{Direction, RequestKind};
 
 /// Packets moved per turn and endpoint, so that a device which always has data cannot keep the caller forever.
 const PACKETS_PER_TURN: usize = 4096;
@@ -20,12 +21,13 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 
 /// A modelled device and the requests that wait on it.
 pub struct Port<M> {
-    model: M,
-    descriptors: Vec<u8>,
-    parsed: Option<DeviceDescriptors>,
-    configuration: u8,
-    alternates: BTreeMap<u8, u8>,
-    halted: BTreeSet<u8>,
+    pub(super) model: M,
+    pub(super) descriptors: Vec<u8>,
+    pub(super) parsed: Option<DeviceDescriptors>,
+    pub(super) configuration: u8,
+    pub(super) alternates: BTreeMap<u8, u8>,
+    pub(super) halted: BTreeSet<u8>,
+    pub(super) features: Features,
     /// Waiting transfers by endpoint, in order, with the bytes that have moved.
     waiting: BTreeMap<u8, VecDeque<(Urb, usize)>>,
     control: VecDeque<Urb>,
@@ -43,6 +45,7 @@ impl<M: DeviceModel> Port<M> {
             configuration: 0,
             alternates: BTreeMap::new(),
             halted: BTreeSet::new(),
+            features: Features::default(),
             waiting: BTreeMap::new(),
             control: VecDeque::new(),
         }
@@ -79,6 +82,18 @@ impl<M: DeviceModel> Port<M> {
             self.model.configured(value, now);
         }
         known
+    }
+
+    /// Unplugs the model and plugs it in again: it is unconfigured, nothing is halted, no feature is set. What was in flight is to be taken
+    /// back before, by [`withdraw_all`](Self::withdraw_all).
+    pub fn replug(&mut self, now: Instant) {
+        self.features = Features::default();
+        self.configure(0, now);
+    }
+
+    /// The active configuration.
+    pub(super) fn active(&self) -> Option<&Configuration> {
+        self.parsed.as_ref()?.configuration(self.configuration)
     }
 
     /// Takes a request; [`turn`](Self::turn) serves it.
@@ -173,7 +188,10 @@ impl<M: DeviceModel> Port<M> {
             Operation::Reset => answered(self.reset(now)),
             Operation::Control(setup) if setup.direction() == Direction::In => {
                 let answer = match setup.kind() {
-                    RequestKind::Standard => self.standard_in(setup),
+                    RequestKind::Standard => match self.standard_in(setup) {
+                        Some(answer) => Handshake::Ack(answer),
+                        None => Handshake::Stall,
+                    },
                     _ => self.model.control_in(setup, now),
                 };
                 match answer {
@@ -187,17 +205,20 @@ impl<M: DeviceModel> Port<M> {
                     Handshake::Stall => Handshake::Stall,
                 }
             }
-            Operation::Control(setup) => match setup.kind() {
-                RequestKind::Standard => answered(self.standard_out(setup, now)),
-                _ => {
-                    let data = &urb.buffer.space()[..urb.buffer.len()];
-                    match self.model.control_out(setup, data, now) {
-                        Handshake::Ack(()) => Handshake::Ack(data.len()),
-                        Handshake::Nak => Handshake::Nak,
-                        Handshake::Stall => Handshake::Stall,
-                    }
+            Operation::Control(setup) => {
+                let data = &urb.buffer.space()[..urb.buffer.len()];
+                if setup.kind() == RequestKind::Standard {
+                    return match self.standard_out(setup, data, now) {
+                        true => Handshake::Ack(data.len()),
+                        false => Handshake::Stall,
+                    };
                 }
-            },
+                match self.model.control_out(setup, data, now) {
+                    Handshake::Ack(()) => Handshake::Ack(data.len()),
+                    Handshake::Nak => Handshake::Nak,
+                    Handshake::Stall => Handshake::Stall,
+                }
+            }
             Operation::Transfer { .. } => Handshake::Stall,
         }
     }
@@ -205,6 +226,7 @@ impl<M: DeviceModel> Port<M> {
     /// As a host restores a device after a reset: the configuration, then the alternate settings that were not 0.
     fn reset(&mut self, now: Instant) -> bool {
         let alternates = std::mem::take(&mut self.alternates);
+        self.features = Features::default();
         let mut restored = self.configure(self.configuration, now);
         for (interface, alternate) in alternates.into_iter().filter(|(_, alternate)| *alternate != 0) {
             restored &= self.select_alternate(interface, alternate, now);
@@ -212,7 +234,7 @@ impl<M: DeviceModel> Port<M> {
         restored
     }
 
-    fn select_alternate(&mut self, interface: u8, alternate: u8, now: Instant) -> bool {
+    pub(super) fn select_alternate(&mut self, interface: u8, alternate: u8, now: Instant) -> bool {
         let setting = self
             .parsed
             .as_ref()
@@ -228,77 +250,15 @@ impl<M: DeviceModel> Port<M> {
         self.alternates.insert(interface, alternate);
         true
     }
-
-    /// Standard requests with an answer (USB 2.0, 9.4).
-    fn standard_in(&mut self, setup: SetupPacket) -> Handshake<Vec<u8>> {
-        let [index, descriptor_kind] = setup.value.to_le_bytes();
-        match setup.request {
-            standard::GET_DESCRIPTOR if descriptor_kind == kind::STRING => {
-                match self.model.string_descriptor(index, setup.index) {
-                    Some(descriptor) => Handshake::Ack(descriptor),
-                    None => Handshake::Stall,
-                }
-            }
-            standard::GET_DESCRIPTOR if descriptor_kind == kind::DEVICE => {
-                Handshake::Ack(self.descriptors.iter().take(18).copied().collect())
-            }
-            standard::GET_DESCRIPTOR if descriptor_kind == kind::CONFIGURATION => {
-                match nth_configuration(&self.descriptors, index) {
-                    Some(bytes) => Handshake::Ack(bytes.to_vec()),
-                    None => Handshake::Stall,
-                }
-            }
-            standard::GET_CONFIGURATION => Handshake::Ack(vec![self.configuration]),
-            standard::GET_INTERFACE => {
-                let interface = setup.index.to_le_bytes()[0];
-                Handshake::Ack(vec![self.alternates.get(&interface).copied().unwrap_or(0)])
-            }
-            standard::GET_STATUS => {
-                let halted = setup.recipient() == Recipient::Endpoint
-                    && self.halted.contains(&setup.index.to_le_bytes()[0]);
-                Handshake::Ack(vec![u8::from(halted), 0])
-            }
-            _ => Handshake::Stall,
-        }
-    }
-
-    /// Standard requests without an answer (USB 2.0, 9.4).
-    fn standard_out(&mut self, setup: SetupPacket, now: Instant) -> bool {
-        let ([value, _], [index, _]) = (setup.value.to_le_bytes(), setup.index.to_le_bytes());
-        match (setup.request, setup.recipient()) {
-            (standard::SET_CONFIGURATION, Recipient::Device) => self.configure(value, now),
-            (standard::SET_INTERFACE, Recipient::Interface) => self.select_alternate(index, value, now),
-            (standard::CLEAR_FEATURE, Recipient::Endpoint) if setup.value == standard::ENDPOINT_HALT => {
-                self.halted.remove(&index);
-                true
-            }
-            (standard::SET_FEATURE, Recipient::Endpoint) if setup.value == standard::ENDPOINT_HALT => {
-                self.halted.insert(index);
-                true
-            }
-            _ => false,
-        }
-    }
 }
 
-/// The bytes of the configuration with this index, found by their own lengths as a host does.
-fn nth_configuration(descriptors: &[u8], index: u8) -> Option<&[u8]> {
-    let mut rest = descriptors.get(18..)?;
-    for _ in 0..index {
-        let total = usize::from(u16::from_le_bytes([*rest.get(2)?, *rest.get(3)?]));
-        rest = rest.get(total.max(1)..)?;
-    }
-    let total = usize::from(u16::from_le_bytes([*rest.get(2)?, *rest.get(3)?]));
-    Some(&rest[..total.min(rest.len())])
-}
-
-fn packet_size(
-    descriptors: Option<&DeviceDescriptors>,
-    configuration: u8,
+/// The endpoint with this address in the selected alternate settings.
+pub(super) fn endpoint<'a>(
+    configuration: Option<&'a Configuration>,
     alternates: &BTreeMap<u8, u8>,
-    endpoint: u8,
-) -> Option<usize> {
-    let configuration = descriptors?.configuration(configuration)?;
+    address: u8,
+) -> Option<&'a Endpoint> {
+    let configuration = configuration?;
     configuration
         .interfaces
         .iter()
@@ -306,7 +266,16 @@ fn packet_size(
             let alternate = alternates.get(&interface.number).copied().unwrap_or(0);
             configuration.alternate(interface.number, alternate)
         })
-        .find_map(|setting| setting.endpoint(endpoint))
+        .find_map(|setting| setting.endpoint(address))
+}
+
+fn packet_size(
+    descriptors: Option<&DeviceDescriptors>,
+    configuration: u8,
+    alternates: &BTreeMap<u8, u8>,
+    address: u8,
+) -> Option<usize> {
+    endpoint(descriptors?.configuration(configuration), alternates, address)
         .map(|endpoint| usize::from(endpoint.max_packet_size))
         // No bus has packets of any other size, whatever a device says.
         .filter(|size| (1..=MAX_PACKET).contains(size))
