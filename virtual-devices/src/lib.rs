@@ -20,4 +20,5 @@
 pub mod ecm;
 pub mod faulty;
 pub mod host;
+pub mod observed;
 pub mod wire;
