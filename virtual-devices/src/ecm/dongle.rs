@@ -96,11 +96,9 @@ impl<W: Wire> EcmDongle<W> {
         }
     }
 
-    /// The same, under a name that tells people what is special about it.
-    #[must_use]
-    pub fn named(mut self, variant: impl Into<String>) -> Self {
+    /// Tells people what is special about it.
+    pub fn set_variant(&mut self, variant: impl Into<String>) {
         self.variant = variant.into();
-        self
     }
 
     /// What is special about it, for people; empty: nothing.

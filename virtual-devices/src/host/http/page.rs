@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use super::status::{Status, Total};
+use super::status::{Status, Total, Traffic};
 
 const STYLE: &str = "\
 :root{color-scheme:light dark;--line:#0002}\
@@ -131,7 +131,8 @@ fn traffic(html: &mut String, status: &Status) -> fmt::Result {
         "<h2>Traffic</h2>\n<table>\n<tr><th></th><th class=\"n\">Frames sent</th><th class=\"n\">Bytes sent</th>\
          <th class=\"n\">Frames received</th><th class=\"n\">Bytes received</th></tr>\n",
     );
-    let rows: [(&str, fn(&Total) -> super::status::Traffic); 4] = [
+    type Part = fn(&Total) -> Traffic;
+    let rows: [(&str, Part); 4] = [
         ("All", |total| total.all),
         ("To one station", |total| total.directed),
         ("To a group", |total| total.multicast),
