@@ -20,5 +20,6 @@
 pub mod ecm;
 pub mod faulty;
 pub mod host;
+pub mod observed;
 pub mod usbip;
 pub mod wire;

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use crate::observed::Observed;
+
 /// The far side of a network device's plug. Frames are whole, from the destination address to the last byte before the frame check
 /// sequence.
 pub trait Wire {
@@ -18,6 +20,16 @@ pub trait Wire {
         let _ = now;
         None
     }
+
+    /// Whether it wants to be [told](Self::told) of the device. Asked whenever it has no frame; it must not want it again and again.
+    fn asks(&self) -> bool {
+        false
+    }
+
+    /// The device's state now, for a wire that [asks](Self::asks). It is then asked for frames once more.
+    fn told(&mut self, device: Observed) {
+        let _ = device;
+    }
 }
 
 impl<W: Wire + ?Sized> Wire for Box<W> {
@@ -31,6 +43,14 @@ impl<W: Wire + ?Sized> Wire for Box<W> {
 
     fn next_wake(&mut self, now: Instant) -> Option<Instant> {
         (**self).next_wake(now)
+    }
+
+    fn asks(&self) -> bool {
+        (**self).asks()
+    }
+
+    fn told(&mut self, device: Observed) {
+        (**self).told(device);
     }
 }
 

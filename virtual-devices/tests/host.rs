@@ -1,135 +1,17 @@
-//! A second TCP/IP stack talks through the dongle with the host behind it, in virtual time.
+//! Pings and the TCP services of the host behind the dongle, in virtual time.
 
 mod common;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::time::{Duration, Instant};
+use std::net::IpAddr;
+use std::time::Duration;
 
-use common::{ByHand, PEER, STATION};
+use common::client::{Client, V4, V6};
+use common::{PEER, STATION};
 use outboard_core::usb::Speed;
-use outboard_virtual_devices::ecm::requests::filter;
 use outboard_virtual_devices::ecm::{EcmOptions, Link};
-use outboard_virtual_devices::host::{self, DISCARD, ECHO, Host, HostOptions, SOURCE, source_byte};
-use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
-use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
-use smoltcp::socket::{icmp, tcp};
-use smoltcp::wire::{EthernetAddress, Icmpv4Packet, Icmpv4Repr, Icmpv6Packet, Icmpv6Repr, IpCidr};
-
-struct Card(ByHand<Host>);
-struct Received(Vec<u8>);
-struct Room<'a>(&'a mut ByHand<Host>);
-
-impl Device for Card {
-    type RxToken<'a> = Received;
-    type TxToken<'a> = Room<'a>;
-
-    fn receive(&mut self, _: smoltcp::time::Instant) -> Option<(Received, Room<'_>)> {
-        let frame = self.0.receive()?;
-        Some((Received(frame), Room(&mut self.0)))
-    }
-
-    fn transmit(&mut self, _: smoltcp::time::Instant) -> Option<Room<'_>> {
-        Some(Room(&mut self.0))
-    }
-
-    fn capabilities(&self) -> DeviceCapabilities {
-        let mut capabilities = DeviceCapabilities::default();
-        capabilities.medium = Medium::Ethernet;
-        capabilities.max_transmission_unit = 1514;
-        capabilities
-    }
-}
-
-impl RxToken for Received {
-    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
-        f(&self.0)
-    }
-}
-
-impl TxToken for Room<'_> {
-    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, f: F) -> R {
-        let mut frame = vec![0; length];
-        let result = f(&mut frame);
-        // A wire that is busy is what resending is for.
-        self.0.transfer_out(&frame, true);
-        result
-    }
-}
-
-struct Client {
-    card: Card,
-    interface: Interface,
-    sockets: SocketSet<'static>,
-    epoch: Instant,
-}
-
-const V4: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 2, 1));
-const V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd00, 0, 0, 2, 0, 0, 0, 1));
-
-impl Client {
-    fn new(options: EcmOptions) -> Self {
-        let bits = filter::DIRECTED | filter::BROADCAST | filter::ALL_MULTICAST;
-        let wire = Host::new(&HostOptions::default(), Instant::now());
-        let mut card = Card(ByHand::started(options, wire, bits));
-        let config = Config::new(EthernetAddress(STATION).into());
-        let mut interface = Interface::new(config, &mut card, smoltcp::time::Instant::ZERO);
-        interface.update_ip_addrs(|list| {
-            list.push(IpCidr::new(Ipv4Addr::new(10, 0, 2, 2).into(), 24)).unwrap();
-            list.push(IpCidr::new(Ipv6Addr::new(0xfd00, 0, 0, 2, 0, 0, 0, 2).into(), 64)).unwrap();
-            list.push(IpCidr::new(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2).into(), 64)).unwrap();
-        });
-        let epoch = card.0.now;
-        Self { card, interface, sockets: SocketSet::new(Vec::new()), epoch }
-    }
-
-    fn time(&self) -> smoltcp::time::Instant {
-        smoltcp::time::Instant::from_micros((self.card.0.now - self.epoch).as_micros() as i64)
-    }
-
-    /// Runs until `done`, jumping to whatever comes next; panics when nothing does or a minute passes.
-    fn run(&mut self, mut done: impl FnMut(&mut Self) -> bool) {
-        loop {
-            let time = self.time();
-            self.interface.poll(time, &mut self.card, &mut self.sockets);
-            if done(self) {
-                return;
-            }
-            let device = self.card.0.turn();
-            // What was sent last may be what it takes.
-            if done(self) {
-                return;
-            }
-            let here = self
-                .interface
-                .poll_at(time, &self.sockets)
-                .map(|at| self.epoch + Duration::from_micros(at.total_micros() as u64));
-            let waiting = self.card.0.dongle().waiting() > 0;
-            let now = self.card.0.now;
-            let next = if waiting { Some(now) } else { device.into_iter().chain(here).min() };
-            let next = next.expect("nobody has anything to do");
-            self.card.0.now = next.max(now + Duration::from_micros(if waiting { 0 } else { 1 }));
-            assert!(self.card.0.now - self.epoch < Duration::from_secs(60), "it takes too long");
-        }
-    }
-
-    fn connect(&mut self, to: IpAddr, port: u16) -> SocketHandle {
-        let buffer = || tcp::SocketBuffer::new(vec![0; 64 * 1024]);
-        let mut socket = tcp::Socket::new(buffer(), buffer());
-        socket.connect(self.interface.context(), (to, port), 50_000 + port).unwrap();
-        let handle = self.sockets.add(socket);
-        self.run(|this| this.socket(handle).may_send());
-        handle
-    }
-
-    fn socket(&mut self, handle: SocketHandle) -> &mut tcp::Socket<'static> {
-        self.sockets.get_mut(handle)
-    }
-
-    fn no_faults(&mut self) {
-        assert_eq!(self.card.0.dongle().faults(), []);
-        assert_eq!(self.card.0.dongle().unfinished(), 0);
-    }
-}
+use outboard_virtual_devices::host::{self, DISCARD, ECHO, SOURCE, source_byte};
+use smoltcp::socket::icmp;
+use smoltcp::wire::{Icmpv4Packet, Icmpv4Repr, Icmpv6Packet, Icmpv6Repr};
 
 #[test]
 fn the_host_answers_pings_of_both_families() {

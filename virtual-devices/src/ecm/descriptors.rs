@@ -31,6 +31,9 @@ mod subtype {
 /// bcdCDC of CDC 1.2, as it goes over the bus.
 const CDC_1_20: [u8; 2] = [0x20, 0x01];
 
+/// iProduct's text.
+pub(super) const PRODUCT: &str = "Virtual ECM dongle";
+
 /// Indices of the string descriptors.
 mod string {
     pub(super) const LANGUAGES: u8 = 0;
@@ -68,7 +71,7 @@ pub(super) fn string(options: &EcmOptions, index: u8) -> Option<Vec<u8>> {
     match index {
         string::LANGUAGES => Some(encode_languages(&[US_ENGLISH])),
         string::MANUFACTURER => Some(encode_string("Outboard")),
-        string::PRODUCT => Some(encode_string("Virtual ECM dongle")),
+        string::PRODUCT => Some(encode_string(PRODUCT)),
         string::SERIAL => options.serial.as_deref().map(encode_string),
         string::MAC => match &options.mac {
             MacString::Text(text) => Some(encode_string(text)),

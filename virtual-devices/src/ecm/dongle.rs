@@ -28,10 +28,14 @@ const NOTIFICATIONS: usize = 8;
 #[derive(Debug)]
 pub struct EcmDongle<W> {
     options: EcmOptions,
+    /// What is special about it, for people.
+    variant: String,
     wire: W,
     station: MacAddr,
     link: Link,
     configuration: u8,
+    /// When the host selected the data interface's endpoints.
+    active_since: Option<Instant>,
     /// The data interface's endpoints are there.
     active: bool,
     filter: PacketFilter,
@@ -77,8 +81,10 @@ impl<W: Wire> EcmDongle<W> {
             link: options.link,
             filter: PacketFilter { hashed: options.multicast_hashed, ..PacketFilter::default() },
             options,
+            variant: String::new(),
             wire,
             configuration: 0,
+            active_since: None,
             active: false,
             to_host: ToHost::default(),
             from_host: FromHost::default(),
@@ -88,6 +94,16 @@ impl<W: Wire> EcmDongle<W> {
             faults: Log::new(),
             steps: Log::new(),
         }
+    }
+
+    /// Tells people what is special about it.
+    pub fn set_variant(&mut self, variant: impl Into<String>) {
+        self.variant = variant.into();
+    }
+
+    /// What is special about it, for people; empty: nothing.
+    pub fn variant(&self) -> &str {
+        &self.variant
     }
 
     /// What it is.
@@ -133,6 +149,11 @@ impl<W: Wire> EcmDongle<W> {
     /// Whether the host selected the setting with the bulk endpoints.
     pub fn is_active(&self) -> bool {
         self.active
+    }
+
+    /// When the host selected the setting with the bulk endpoints; `None`: it is not selected.
+    pub fn active_since(&self) -> Option<Instant> {
+        self.active_since
     }
 
     /// Bytes of a frame whose end the host has not sent yet. 0 whenever the host is idle: otherwise it owes a ZLP.
@@ -202,11 +223,12 @@ impl<W: Wire> EcmDongle<W> {
     }
 
     /// Stops the data interface, or starts it afresh.
-    fn set_active(&mut self, active: bool) {
+    fn set_active(&mut self, active: bool, now: Instant) {
         if !self.from_host.frame.is_empty() {
             self.faults.add(HostFault::Unfinished { length: self.from_host.frame.len() });
         }
         self.active = active;
+        self.active_since = active.then_some(now);
         self.filter.bits = match (active, self.options.filter_stalls) {
             // It has no filter that could be set.
             (true, true) => filter::DIRECTED | filter::BROADCAST | filter::ALL_MULTICAST,
@@ -233,6 +255,11 @@ impl<W: Wire> EcmDongle<W> {
             let mut frame = self.to_host.free.pop().unwrap_or_default();
             if !self.wire.from_wire(&mut frame, now) {
                 self.to_host.free.push(frame);
+                if self.wire.asks() {
+                    let device = self.observed();
+                    self.wire.told(device);
+                    continue;
+                }
                 self.to_host.wire_free = None;
                 return;
             }
@@ -468,16 +495,16 @@ impl<W: Wire> DeviceModel for EcmDongle<W> {
         }
     }
 
-    fn configured(&mut self, value: u8, _: Instant) {
+    fn configured(&mut self, value: u8, now: Instant) {
         self.steps.add(Step::Configured(value));
         self.configuration = value;
-        self.set_active(value == self.options.configuration() && !self.options.idle_alternate);
+        self.set_active(value == self.options.configuration() && !self.options.idle_alternate, now);
     }
 
-    fn alternate_selected(&mut self, interface: u8, alternate: u8, _: Instant) -> bool {
+    fn alternate_selected(&mut self, interface: u8, alternate: u8, now: Instant) -> bool {
         self.steps.add(Step::Alternate { interface, alternate });
         if self.configuration == self.options.configuration() && interface == DATA_INTERFACE {
-            self.set_active(alternate == self.options.data_alternate());
+            self.set_active(alternate == self.options.data_alternate(), now);
         }
         true
     }

@@ -1,34 +1,11 @@
-//! The dongle's plug: whether there is a link, how fast it is, and how long a frame takes on it. It knows no frame's content.
+//! How long a frame takes on the dongle's link. It knows no frame's content.
 
 use std::time::Duration;
-
-/// The state of a link.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Link {
-    /// Whether there is one.
-    pub up: bool,
-    /// Towards the host, in bits per second.
-    pub downlink: u64,
-    /// From the host, in bits per second.
-    pub uplink: u64,
-}
 
 /// Bytes on the wire that no host sees: preamble and delimiter, FCS, gap (IEEE 802.3, 3.1.1 and 4.4.2).
 const OVERHEAD: usize = 8 + 4 + 12;
 /// The shortest frame without FCS (IEEE 802.3, 4A.4.2); shorter ones are filled up on the wire.
 const SHORTEST: usize = 60;
-
-impl Link {
-    /// Up, and as fast in both directions.
-    pub const fn up(bits_per_second: u64) -> Self {
-        Self { up: true, downlink: bits_per_second, uplink: bits_per_second }
-    }
-
-    /// Down.
-    pub const fn down() -> Self {
-        Self { up: false, downlink: 0, uplink: 0 }
-    }
-}
 
 /// How long a frame of this length takes at this rate. A rate of 0 is taken for 1 bit per second.
 pub(super) fn duration(length: usize, bits_per_second: u64) -> Duration {

@@ -6,6 +6,7 @@ mod descriptors;
 mod dongle;
 mod fault;
 mod link;
+mod observed;
 pub mod requests;
 mod statistics;
 
@@ -14,8 +15,9 @@ use outboard_core::usb::Speed;
 
 pub use dongle::EcmDongle;
 pub use fault::{HostFault, Step};
-pub use link::Link;
 pub use statistics::Statistics;
+
+pub use crate::observed::Link;
 
 /// bInterfaceNumber of the dongle's communications interface: class requests go there.
 pub const CONTROL_INTERFACE: u8 = 0;

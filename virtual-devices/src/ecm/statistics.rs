@@ -1,26 +1,6 @@
 //! The counters that GetEthernetStatistic reads (ECM120, Table 9). They count what the dongle tells them to.
 
-use outboard_core::MacAddr;
-
-/// Frames and bytes of one kind of destination.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Traffic {
-    /// Frames.
-    pub frames: u64,
-    /// Bytes in them, without FCS.
-    pub bytes: u64,
-}
-
-/// Frames and bytes by destination.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct ByDestination {
-    /// To one station.
-    pub directed: Traffic,
-    /// To a group.
-    pub multicast: Traffic,
-    /// To everyone.
-    pub broadcast: Traffic,
-}
+use crate::observed::ByDestination;
 
 /// What the dongle counts. Transmitted is from the host to the wire, received from the wire to the host.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -37,26 +17,6 @@ pub struct Statistics {
     pub no_buffer: u64,
     /// Frames that the filter held back. No request reads it.
     pub filtered: u64,
-}
-
-impl ByDestination {
-    /// Counts a frame of this length.
-    pub(super) fn count(&mut self, destination: MacAddr, length: usize) {
-        let traffic = if destination.is_broadcast() {
-            &mut self.broadcast
-        } else if destination.is_multicast() {
-            &mut self.multicast
-        } else {
-            &mut self.directed
-        };
-        traffic.frames += 1;
-        traffic.bytes += length as u64;
-    }
-
-    /// All frames.
-    pub const fn frames(&self) -> u64 {
-        self.directed.frames + self.multicast.frames + self.broadcast.frames
-    }
 }
 
 impl Statistics {

@@ -2,6 +2,7 @@
 
 use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
+use smoltcp::time::Duration;
 
 /// The port of echo (RFC 862).
 pub const ECHO: u16 = 7;
@@ -9,6 +10,10 @@ pub const ECHO: u16 = 7;
 pub const DISCARD: u16 = 9;
 /// The port of the source, which RFC 864 has lines of text on.
 pub const SOURCE: u16 = 19;
+
+/// How long a peer may be silent before it is asked whether it is there, and before it is given up.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The byte that the source sends at this offset of a connection: 0 to 250 again and again, a length that no packet size divides, so
 /// that lost or interchanged segments show.
@@ -49,13 +54,25 @@ impl Service {
             .map(|port| {
                 let mut connection = || {
                     let memory = || SocketBuffer::new(vec![0; buffer.max(1)]);
-                    let socket = sockets.add(Socket::new(memory(), memory()));
+                    let mut socket = Socket::new(memory(), memory());
+                    // A peer that was unplugged says nothing any more, and would keep the socket for ever.
+                    socket.set_keep_alive(Some(KEEP_ALIVE));
+                    socket.set_timeout(Some(TIMEOUT));
+                    let socket = sockets.add(socket);
                     Connection { socket, offset: 0, established: false }
                 };
                 let connections = (0..connections).map(|_| connection()).collect();
                 Self { port, connections, counters: ServiceCounters::default() }
             })
             .into()
+    }
+
+    pub(super) fn name(&self) -> &'static str {
+        match self.port {
+            ECHO => "echo",
+            DISCARD => "discard",
+            _ => "source",
+        }
     }
 
     pub(super) fn port(&self) -> u16 {

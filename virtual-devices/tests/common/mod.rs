@@ -1,6 +1,8 @@
 //! A host without any driver: it puts requests to a port by hand, at times that the test sets.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod client;
+
 use std::time::{Duration, Instant};
 
 use outboard_core::buffer::RawBuffer;
