@@ -1,9 +1,14 @@
 //! The fuzz targets' bodies: each takes any bytes and checks what the parser promises about them. `tests/fuzz` runs them
 //! under libFuzzer, `tests/tests/parsers.rs` on a few thousand mutations in every test run.
 
+use crate::capture::Capture;
 use outboard_core::usb::descriptor::{
     Configuration, DeviceDescriptors, Endpoint, Languages, StringDescriptor, limit,
 };
+use outboard_core::usb::trace::{Options, Tracer};
+use outboard_core::usb::transfer::{Operation, Token};
+use outboard_core::usb::transport::DeviceInfo;
+use outboard_core::usb::transport::record::Event;
 use outboard_core::usb::{Direction, Speed, TransferType};
 use outboard_usb_ecm::proto::function::{self, EcmFunction, LONGEST_SEGMENT, Refusal, SHORTEST_SEGMENT};
 use outboard_usb_ecm::proto::notification::{HEADER, LONGEST, Notification, Reader};
@@ -167,4 +172,34 @@ pub fn ecm_mac(data: &[u8]) {
 /// Events for the ECM machine, in the order and with the content that the bytes say.
 pub fn ecm_machine(data: &[u8]) {
     outboard_usb_ecm::machine::testing::play(data);
+}
+
+/// A device's descriptors at the begin of a trace, and the bytes as a trace.
+pub fn trace(data: &[u8]) {
+    let value = data.get(23).copied();
+    let info = DeviceInfo {
+        name: "1-2".into(),
+        speed: SPEEDS[data.len() % SPEEDS.len()],
+        descriptors: data.to_vec(),
+        configuration: value,
+    };
+    let mut tracer = Tracer::new(&info, &Options::default());
+    let mut out = Vec::new();
+    tracer.begin(1, &Default::default(), &mut out);
+    let begin = Capture::parse(&out).expect("what we wrote").records;
+    assert!((2..=2 * 257).contains(&begin.len()) && begin.iter().all(|record| record.remark.is_some()));
+    let kept: usize = begin.iter().map(|record| record.data.len()).sum();
+    assert!(kept <= data.len(), "no byte is told twice");
+    let operation = Operation::SetConfiguration(value.unwrap_or(1));
+    tracer.event(2, &Event::Submitted { token: Token(0), operation: &operation, data: &[] }, &mut out);
+    let completed = Event::Completed { token: Token(0), operation: &operation, status: Ok(0), data: &[] };
+    tracer.event(3, &completed, &mut out);
+    tracer.end(4, &mut out);
+    let capture = Capture::parse(&out).expect("what we wrote");
+    assert_eq!(capture.counted, Some(capture.records.len() as u64));
+    assert_eq!(capture.on_the_bus().count(), 2);
+    // The judge of traces must not fall either.
+    if let Ok(capture) = Capture::parse(data) {
+        assert!(capture.records.len() <= data.len() / 96);
+    }
 }

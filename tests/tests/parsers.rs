@@ -2,6 +2,8 @@
 
 use outboard_core::usb::Speed;
 use outboard_core::usb::descriptor::{DeviceDescriptors, encode_string};
+use outboard_core::usb::trace::{Options, Tracer};
+use outboard_core::usb::transport::DeviceInfo;
 use outboard_tests::data::{DESCRIPTORS, descriptors};
 use outboard_tests::{fuzz, mutate};
 use outboard_usb_ecm::proto::function::{self, EcmFunction, Finding};
@@ -103,6 +105,23 @@ fn device_seeds() -> Vec<Vec<u8>> {
 #[test]
 fn fuzz_descriptors() {
     mutate::feed(fuzz::descriptors, &device_seeds(), ROUNDS);
+}
+
+/// Descriptors, and a trace of one of them.
+#[test]
+fn fuzz_trace() {
+    let mut seeds = device_seeds();
+    let info = DeviceInfo {
+        name: "1-2".into(),
+        speed: Speed::High,
+        descriptors: seeds[0].clone(),
+        configuration: Some(1),
+    };
+    let (mut tracer, mut trace) = (Tracer::new(&info, &Options::default()), Vec::new());
+    tracer.begin(1, &Default::default(), &mut trace);
+    tracer.end(2, &mut trace);
+    seeds.push(trace);
+    mutate::feed(fuzz::trace, &seeds, ROUNDS);
 }
 
 #[test]

@@ -169,3 +169,176 @@ fn operating_system() -> String {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     format!("Linux {}", release.trim()).trim_end().to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::{fs, future};
+
+    use super::*;
+    use crate::queue::{Clock, DispatchQueue};
+    use crate::usb::Speed;
+    use crate::usb::trace::Address;
+    use crate::usb::transfer::{Operation, Token};
+
+    /// A directory that is gone with the value.
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new() -> Self {
+            static COUNT: AtomicU32 = AtomicU32::new(0);
+            let name =
+                format!("outboard-trace-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+            let path = std::env::temp_dir().join(name);
+            fs::create_dir(&path).unwrap();
+            Self(path)
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            fs::remove_dir_all(&self.0).unwrap();
+        }
+    }
+
+    fn info() -> DeviceInfo {
+        DeviceInfo { name: "1-2".into(), speed: Speed::High, descriptors: vec![0; 18], configuration: None }
+    }
+
+    fn options() -> Options {
+        Options { address: Address { bus: 1, device: 2 }, ..Options::default() }
+    }
+
+    /// One record, of a submission.
+    fn record(trace: &mut TraceFile, data: &[u8]) {
+        let operation = Operation::Transfer {
+            endpoint: 0x02,
+            transfer_type: crate::usb::TransferType::Bulk,
+            request: 0,
+            zero_packet: false,
+        };
+        trace.record(queue::now(), Event::Submitted { token: Token(0), operation: &operation, data });
+    }
+
+    /// The first and the last block's type, where every block is whole.
+    fn blocks(bytes: &[u8]) -> Vec<u32> {
+        let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+        let (mut at, mut kinds) = (0, Vec::new());
+        while at < bytes.len() {
+            kinds.push(word(at));
+            at += word(at + 4) as usize;
+        }
+        assert_eq!(at, bytes.len(), "the last block is cut");
+        kinds
+    }
+
+    #[test]
+    fn a_file_is_its_owners_and_ends_with_the_statistics() {
+        let scratch = Scratch::new();
+        let path = scratch.0.join("trace");
+        let mut trace = TraceFile::create(&path, &info(), &options()).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        // What a trace begins with is there at once.
+        assert_eq!(blocks(&fs::read(&path).unwrap()), [0x0a0d_0d0a, 1, 6, 6]);
+        record(&mut trace, b"frame");
+        drop(trace);
+        assert_eq!(blocks(&fs::read(&path).unwrap()), [0x0a0d_0d0a, 1, 6, 6, 6, 5]);
+    }
+
+    #[test]
+    fn what_exists_is_not_touched() {
+        let scratch = Scratch::new();
+        let path = scratch.0.join("trace");
+        fs::write(&path, "precious").unwrap();
+        let (link, dangling) = (scratch.0.join("link"), scratch.0.join("dangling"));
+        symlink(&path, &link).unwrap();
+        symlink(scratch.0.join("elsewhere"), &dangling).unwrap();
+        for path in [&path, &link, &dangling] {
+            let error = TraceFile::create(path, &info(), &options()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
+        }
+        assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+        assert!(!scratch.0.join("elsewhere").exists());
+        let error = TraceFile::create(&scratch.0.join("no/such"), &info(), &options()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+    }
+
+    #[test]
+    fn much_is_written_before_the_end_and_in_whole_blocks() {
+        let scratch = Scratch::new();
+        let path = scratch.0.join("trace");
+        let mut trace = TraceFile::create(&path, &info(), &options()).unwrap();
+        let capacity = trace.gathered.capacity();
+        for _ in 0..100 {
+            record(&mut trace, &[7; 1500]);
+        }
+        let kinds = blocks(&fs::read(&path).unwrap());
+        assert!((80..104).contains(&kinds.len()), "{} blocks of 104", kinds.len());
+        assert_eq!(trace.gathered.capacity(), capacity);
+    }
+
+    #[test]
+    fn an_idle_queue_writes_what_waits() {
+        let scratch = Scratch::new();
+        let path = scratch.0.join("trace");
+        DispatchQueue::run("test", Clock::Virtual, |_| async {
+            let mut trace = TraceFile::create(&path, &info(), &options()).unwrap();
+            let start = queue::now();
+            for _ in 0..3 {
+                record(&mut trace, b"frame");
+                let before = fs::read(&path).unwrap().len();
+                future::poll_fn(|context| {
+                    trace.idle(context);
+                    if trace.gathered.is_empty() {
+                        std::task::Poll::Ready(())
+                    } else {
+                        std::task::Poll::Pending
+                    }
+                })
+                .await;
+                assert!(fs::read(&path).unwrap().len() > before);
+            }
+            let waited = queue::now() - start;
+            assert!((3 * DELAY..4 * DELAY).contains(&waited), "{waited:?}");
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn a_file_that_fails_ends_the_trace_and_nothing_else() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let file = File::from(std::os::fd::OwnedFd::from(writer));
+        let mut trace = TraceFile::on(file, Path::new("pipe"), &info(), &options()).unwrap();
+        let mut begin = [0; 4];
+        reader.read_exact(&mut begin).unwrap();
+        drop(reader);
+        for _ in 0..100 {
+            record(&mut trace, &[7; 1500]);
+        }
+        assert!(trace.file.is_none());
+        assert_eq!(trace.gathered.capacity(), 0, "nothing is gathered for nobody");
+    }
+
+    #[test]
+    fn a_disk_that_fills_up_leaves_whole_blocks() {
+        use rustix::fs::{MemfdFlags, SealFlags};
+        let fd = rustix::fs::memfd_create("trace", MemfdFlags::ALLOW_SEALING).unwrap();
+        let mut file = File::from(fd);
+        let mut trace =
+            TraceFile::on(file.try_clone().unwrap(), Path::new("memory"), &info(), &options()).unwrap();
+        // Room for one write and half of the next.
+        file.set_len(100 * 1024).unwrap();
+        rustix::fs::fcntl_add_seals(&file, SealFlags::GROW).unwrap();
+        for _ in 0..100 {
+            record(&mut trace, &[7; 1500]);
+        }
+        assert!(trace.file.is_none());
+        let mut bytes = Vec::new();
+        file.rewind().unwrap();
+        file.read_to_end(&mut bytes).unwrap();
+        assert!((PIECE..100 * 1024).contains(&bytes.len()), "{} bytes", bytes.len());
+        assert!(blocks(&bytes).len() > 40);
+    }
+}
