@@ -7,6 +7,7 @@ mod matching;
 mod output;
 mod statistics;
 mod sys;
+mod trace;
 
 use std::process::ExitCode;
 
@@ -70,4 +71,15 @@ fn start_logging(verbose: u8) {
         .with_target(false)
         .without_time()
         .init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Arguments::command().debug_assert();
+    }
 }

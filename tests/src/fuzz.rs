@@ -1,6 +1,7 @@
 //! The fuzz targets' bodies: each takes any bytes and checks what the parser promises about them. `tests/fuzz` runs them
 //! under libFuzzer, `tests/tests/parsers.rs` on a few thousand mutations in every test run; both begin with the same seeds.
 
+use crate::capture::Capture;
 use crate::seeds;
 use outboard_core::usb::descriptor::{
     Configuration, DeviceDescriptors, Endpoint, Languages, StringDescriptor, limit,
@@ -8,6 +9,11 @@ use outboard_core::usb::descriptor::{
 use outboard_core::usb::transport::usbip as client;
 use outboard_core::usb::usbip::operation::{self, Exported};
 use outboard_core::usb::usbip::urb::{self, Command, MOST_DATA, Reply};
+
+use outboard_core::usb::trace::{Options, Tracer};
+use outboard_core::usb::transfer::{Operation, Token};
+use outboard_core::usb::transport::DeviceInfo;
+use outboard_core::usb::transport::record::Event;
 use outboard_core::usb::{Direction, Speed, TransferType};
 use outboard_usb_ecm::proto::function::{self, EcmFunction, LONGEST_SEGMENT, Refusal, SHORTEST_SEGMENT};
 use outboard_usb_ecm::proto::notification::{HEADER, LONGEST, Notification, Reader};
@@ -33,6 +39,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "ecm_mac", body: ecm_mac, seeds: seeds::mac_strings },
     Target { name: "ecm_machine", body: ecm_machine, seeds: seeds::events },
     Target { name: "ecm_notification", body: ecm_notification, seeds: seeds::notifications },
+    Target { name: "trace", body: trace, seeds: seeds::traces },
     Target { name: "usbip_client", body: usbip_client, seeds: seeds::usbip_sessions },
     Target { name: "usbip_command", body: usbip_command, seeds: seeds::usbip_commands },
     Target { name: "usbip_reply", body: usbip_reply, seeds: seeds::usbip_replies },
@@ -251,4 +258,34 @@ pub fn usbip_reply(data: &[u8]) {
 /// A server's whole stream to a client that has transfers and unlinks out: each ends at most once, within its length.
 pub fn usbip_client(data: &[u8]) {
     client::testing::play(data);
+}
+
+/// A device's descriptors at the begin of a trace, and the bytes as a trace.
+pub fn trace(data: &[u8]) {
+    let value = data.get(23).copied();
+    let info = DeviceInfo {
+        name: "1-2".into(),
+        speed: SPEEDS[data.len() % SPEEDS.len()],
+        descriptors: data.to_vec(),
+        configuration: value,
+    };
+    let mut tracer = Tracer::new(&info, &Options::default());
+    let mut out = Vec::new();
+    tracer.begin(1, &Default::default(), &mut out);
+    let begin = Capture::parse(&out).expect("what we wrote").records;
+    assert!((2..=2 * 257).contains(&begin.len()) && begin.iter().all(|record| record.remark.is_some()));
+    let kept: usize = begin.iter().map(|record| record.data.len()).sum();
+    assert!(kept <= data.len(), "no byte is told twice");
+    let operation = Operation::SetConfiguration(value.unwrap_or(1));
+    tracer.event(2, &Event::Submitted { token: Token(0), operation: &operation, data: &[] }, &mut out);
+    let completed = Event::Completed { token: Token(0), operation: &operation, status: Ok(0), data: &[] };
+    tracer.event(3, &completed, &mut out);
+    tracer.end(4, &mut out);
+    let capture = Capture::parse(&out).expect("what we wrote");
+    assert_eq!(capture.counted, Some(capture.records.len() as u64));
+    assert_eq!(capture.on_the_bus().count(), 2);
+    // The judge of traces must not fall either.
+    if let Ok(capture) = Capture::parse(data) {
+        assert!(capture.records.len() <= data.len() / 96);
+    }
 }

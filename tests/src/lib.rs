@@ -2,6 +2,7 @@
 //!
 //! Nothing of the product may depend on this package.
 
+pub mod capture;
 pub mod data;
 pub mod fuzz;
 pub mod lab;

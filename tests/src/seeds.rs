@@ -3,9 +3,11 @@
 use crate::data::DESCRIPTORS;
 use crate::mutate::Random;
 use outboard_core::usb::descriptor::encode_string;
+use outboard_core::usb::trace::{Options, Tracer};
+use outboard_core::usb::transport::DeviceInfo;
 use outboard_core::usb::usbip::operation::{self, Exported, Request};
 use outboard_core::usb::usbip::urb::{Command, Reply, Returned, Submit, flags};
-use outboard_core::usb::{Direction, SetupPacket};
+use outboard_core::usb::{Direction, SetupPacket, Speed};
 use outboard_usb_ecm::proto::notification::Notification;
 
 /// Real devices' descriptors.
@@ -45,6 +47,22 @@ pub fn events() -> Vec<Vec<u8>> {
             (0..400).map(|_| random.number() as u8).collect()
         })
         .collect()
+}
+
+/// Descriptors, and a trace of one of them.
+pub fn traces() -> Vec<Vec<u8>> {
+    let mut seeds = devices();
+    let info = DeviceInfo {
+        name: "1-2".into(),
+        speed: Speed::High,
+        descriptors: seeds[0].clone(),
+        configuration: Some(1),
+    };
+    let (mut tracer, mut trace) = (Tracer::new(&info, &Options::default()), Vec::new());
+    tracer.begin(1, &Default::default(), &mut trace);
+    tracer.end(2, &mut trace);
+    seeds.push(trace);
+    seeds
 }
 
 /// What a USB/IP client sends.

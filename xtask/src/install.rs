@@ -15,7 +15,7 @@ use crate::workspace::{self, find_program, in_ci, run, shown};
 /// What something is needed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Need {
-    /// The tests of the workspace that look at network interfaces.
+    /// The tests of the workspace that look at network interfaces, or have other programs look at what we wrote.
     Unit,
     /// The kernel lab and the benchmarks.
     Lab,
@@ -26,7 +26,7 @@ pub(crate) enum Need {
 impl Need {
     fn shown(self) -> &'static str {
         match self {
-            Self::Unit => "what the tests do with network interfaces",
+            Self::Unit => "what the tests do with network interfaces and traces",
             Self::Lab => "the kernel lab",
             Self::Fuzz => "fuzzing",
         }
@@ -47,6 +47,8 @@ const TOOLS: &[Tool] = &[
     Tool { needs: &[Need::Unit, Need::Lab], program: "ping", package: "iputils-ping" },
     Tool { needs: &[Need::Lab], program: "ethtool", package: "ethtool" },
     Tool { needs: &[Need::Lab], program: "modprobe", package: "kmod" },
+    // It judges traces.
+    Tool { needs: &[Need::Unit], program: "tshark", package: "tshark" },
     // virtme-ng packs it into the guest's initial RAM disk.
     Tool { needs: &[Need::Lab], program: "busybox", package: "busybox-static" },
     // virtme-ng is a Python program.

@@ -8,6 +8,7 @@ pub mod discovery;
 mod interface;
 mod pipe;
 mod setup;
+pub mod trace;
 pub mod transfer;
 pub mod transport;
 mod types;

@@ -258,7 +258,12 @@ impl<T: PipeType, D: PipeDirection> Pipe<T, D> {
         };
         let operation =
             Operation::Transfer { endpoint: self.address, transfer_type: T::TYPE, request, zero_packet };
-        match self.core.submit(operation, buffer.into_raw(), action.as_finish()) {
+        let mut raw = buffer.into_raw();
+        if D::DIRECTION == Direction::In {
+            // What the last transfer left is not what this one brings, if it ends before anything arrives.
+            raw.set_len(0);
+        }
+        match self.core.submit(operation, raw, action.as_finish()) {
             Ok(()) => {
                 action.add_canceller(&self.core);
                 Ok(())

@@ -16,6 +16,8 @@ use outboard_core::action::{Action, Completion};
 use outboard_core::buffer::BufferDescriptor;
 use outboard_core::queue::{Clock, DispatchQueue};
 use outboard_core::service::{Context, Driver, Service};
+use outboard_core::usb::trace::{Options, TraceFile};
+use outboard_core::usb::transport::Transport;
 use outboard_core::usb::transport::in_process::{DeviceModel, Handshake, InProcess};
 use outboard_core::usb::transport::record::{Event, Recorded, Recorder};
 use outboard_core::usb::transport::usbip::UsbIp;
@@ -152,13 +154,30 @@ async fn measure(device: Device) -> u64 {
     allocated
 }
 
+/// The same over this transport to a model in this process.
+fn allocated(transport: impl FnOnce(InProcess<Endless>) -> Box<dyn Transport>) -> u64 {
+    let allocated = DispatchQueue::run("measured", Clock::Real, |_| async {
+        let (model, _plug) = InProcess::new("1-2", Endless);
+        measure(Device::open(transport(model)).await.unwrap()).await
+    });
+    allocated.unwrap()
+}
+
 #[test]
 fn a_transfer_allocates_nothing() {
-    let allocated = DispatchQueue::run("measured", Clock::Real, |_| async {
-        let (transport, _plug) = InProcess::new("1-2", Endless);
-        measure(Device::open(Recorded::new(transport, Counter::default())).await.unwrap()).await
+    let allocated = allocated(|model| Box::new(Recorded::new(model, Counter::default())));
+    assert_eq!(allocated, 0, "allocations in {MEASURED} transfers");
+}
+
+#[test]
+fn a_traced_transfer_allocates_nothing() {
+    let allocated = allocated(|model| {
+        // What is written does not matter here, only that it is.
+        let file = std::fs::File::options().write(true).open("/dev/null").unwrap();
+        let trace = TraceFile::on(file, "null".as_ref(), model.info(), &Options::default()).unwrap();
+        Box::new(Recorded::new(model, trace))
     });
-    assert_eq!(allocated.unwrap(), 0, "allocations in {MEASURED} transfers");
+    assert_eq!(allocated, 0, "allocations in {MEASURED} transfers");
 }
 
 /// A server that answers everything at once; what it allocates is its own thread's.

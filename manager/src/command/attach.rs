@@ -18,6 +18,7 @@ use crate::exit::{Cause, Failure};
 use crate::matching;
 use crate::output::product_name;
 use crate::statistics;
+use crate::trace::TraceArguments;
 
 /// Drive a device in the foreground; Ctrl-C gives it back to the kernel's driver.
 ///
@@ -33,6 +34,8 @@ pub(crate) struct Arguments {
     /// Write counters to this file, as JSON, on SIGUSR1 and at the end.
     #[arg(long, value_name = "FILE")]
     stats: Option<PathBuf>,
+    #[command(flatten)]
+    trace: TraceArguments,
 }
 
 /// Runs the subcommand.
@@ -116,7 +119,7 @@ async fn drive(arguments: &Arguments, found: &Found) -> Result<(), Failure> {
     // Before the device is taken, so that an early Ctrl-C gives it back as well.
     let mut signals = Signals::new()?;
     let transport = UsbFs::open(&found.node, &found.name, found.configuration)?;
-    let device = Device::open(transport).await?;
+    let device = Device::open(arguments.trace.wrap(transport, (found.bus, found.address))?).await?;
     let options = TapOptions { name: arguments.name.clone(), ..TapOptions::default() };
     let provider = Provider::new(device, move |vended: &Vended| {
         Tap::create(&TapOptions { mac: Some(vended.mac), mtu: Some(vended.mtu), ..options })

@@ -1,5 +1,6 @@
 //! One way of turning a device into a network interface, whoever does it: the scenarios above know only this.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -60,22 +61,7 @@ impl Vended {
                 let (interface, net) = kernel_driver::bind(&device, limit)?;
                 (net, Driver::Kernel { interface })
             }
-            Contender::Outboard => {
-                // No udev makes the node of a module that is not loaded yet.
-                run("modprobe tun")?;
-                let bound =
-                    device.ecm_interface().ok().and_then(|interface| UsbDevice::driver_of(&interface));
-                let from_kernel = bound.is_some_and(|driver| driver == kernel_driver::NAME);
-                let mut program =
-                    Program::start(Command::new(&settings.outboard).args(["attach", &device.port]))?;
-                let line = Line::parse(&program.line()?)?;
-                let address = Path::new("/sys/class/net").join(&line.interface).join("address");
-                // udev may put an address of its own there at first; it must not stay.
-                wait_until(&format!("{} to have the address {}", line.interface, line.mac), GONE, || {
-                    super::sysfs::read(&address).is_ok_and(|mac| mac == line.mac)
-                })?;
-                (line.interface, Driver::Outboard { program, from_kernel })
-            }
+            Contender::Outboard => return Self::attach(context, device, &[]),
             Contender::ByHand => {
                 run("modprobe tun")?;
                 let ids = [
@@ -91,6 +77,28 @@ impl Vended {
         };
         wait_present(&interface)?;
         Ok(Self { interface, device, driver })
+    }
+
+    /// Has Outboard take the device and trace it to a file.
+    pub(crate) fn take_traced(context: &Context, device: &UsbDevice, file: &Path) -> Result<Self> {
+        Self::attach(context, device.clone(), &["--trace".as_ref(), file.as_os_str()])
+    }
+
+    fn attach(context: &Context, device: UsbDevice, options: &[&OsStr]) -> Result<Self> {
+        // No udev makes the node of a module that is not loaded yet.
+        run("modprobe tun")?;
+        let bound = device.ecm_interface().ok().and_then(|interface| UsbDevice::driver_of(&interface));
+        let from_kernel = bound.is_some_and(|driver| driver == kernel_driver::NAME);
+        let mut command = Command::new(&context.settings.outboard);
+        let mut program = Program::start(command.args(["attach", &device.port]).args(options))?;
+        let Line { interface, mac, .. } = Line::parse(&program.line()?)?;
+        let address = Path::new("/sys/class/net").join(&interface).join("address");
+        // udev may put an address of its own there at first; it must not stay.
+        wait_until(&format!("{interface} to have the address {mac}"), GONE, || {
+            super::sysfs::read(&address).is_ok_and(|now| now == mac)
+        })?;
+        wait_present(&interface)?;
+        Ok(Self { interface, device, driver: Driver::Outboard { program, from_kernel } })
     }
 
     /// The driver's process, where it has one.

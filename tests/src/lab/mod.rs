@@ -24,6 +24,7 @@ pub mod stream;
 mod sysfs;
 mod trace;
 mod usb_device;
+mod usbmon;
 pub mod wire;
 
 pub use runner::main;

@@ -2,4 +2,5 @@
 
 mod broken;
 mod rig;
+mod traced;
 mod variants;

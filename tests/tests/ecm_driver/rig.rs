@@ -139,9 +139,9 @@ pub(crate) async fn start<M: DeviceModel + 'static>(model: M) -> Result<Rig<M>, 
     start_plugged(transport, plug).await
 }
 
-/// The same for a model that is in the transport already.
+/// The same for a model that is in the transport already, which may have been wrapped.
 pub(crate) async fn start_plugged<M: DeviceModel + 'static>(
-    transport: InProcess<M>,
+    transport: impl Transport + 'static,
     plug: Plug<M>,
 ) -> Result<Rig<M>, (Error, Plugged<M>)> {
     let (ledger, alive) = (Ledger::default(), Rc::new(()));

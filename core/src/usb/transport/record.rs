@@ -56,6 +56,10 @@ pub enum Event<'a> {
 pub trait Recorder {
     /// `at` is the queue's time. What `event` borrows is gone afterwards.
     fn record(&mut self, at: Instant, event: Event<'_>);
+
+    /// The transport has nothing to return now. A recorder that wants to be called again, though nothing may happen, has a timer of its own
+    /// wake this context.
+    fn idle(&mut self, _context: &mut Context<'_>) {}
 }
 
 /// A transport whose traffic is told to a [`Recorder`]. It allocates nothing and copies nothing.
@@ -117,6 +121,9 @@ impl<T: Transport, R: Recorder> Transport for Recorded<T, R> {
         let start = done.len();
         let reaped = self.inner.poll_reap(context, done);
         self.completed(&done[start..]);
+        if reaped.is_pending() {
+            self.recorder.idle(context);
+        }
         reaped
     }
 

@@ -7,6 +7,7 @@ mod broken;
 mod gadget;
 mod tracing;
 mod usb_net;
+mod usb_trace;
 
 use anyhow::Result;
 
@@ -92,6 +93,15 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         timeout: 300,
         alternates: false,
         run: broken::stalls,
+    },
+    Scenario {
+        name: "usb-trace",
+        about: "`outboard attach --trace` against the kernel's usbmon on the same bus: both tell the same transfers, also of an unplug.",
+        contenders: OURS,
+        default: OURS,
+        timeout: 300,
+        alternates: false,
+        run: usb_trace::run,
     },
     Scenario {
         name: "tracing",

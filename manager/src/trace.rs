@@ -1,0 +1,51 @@
+//! The options `--trace` and `--trace-payload`, for every command that drives a device. It must not know which device, nor over what.
+
+use std::path::PathBuf;
+
+use outboard_core::ErrorKind;
+use outboard_core::usb::trace::{Address, Options, Payload, TraceFile};
+use outboard_core::usb::transport::Transport;
+use outboard_core::usb::transport::record::Recorded;
+
+use crate::exit::{Cause, Failure};
+
+/// What the command line says of traces.
+#[derive(Debug, clap::Args)]
+pub(crate) struct TraceArguments {
+    /// Write every USB transfer to this file, which must not exist yet, for Wireshark: pcapng, in the format of the kernel's usbmon.
+    ///
+    /// It holds what goes over the bus (traffic, keystrokes), and only its owner can read it. It is written to at least four times a
+    /// second and may grow without limit; when the disk is full the trace ends with a warning, and the device goes on.
+    #[arg(long = "trace", value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// How much of each transfer's data the trace keeps; setup packets and descriptors are always kept.
+    #[arg(
+        long = "trace-payload",
+        value_name = "all | none | BYTES",
+        default_value = "all",
+        requires = "file"
+    )]
+    payload: Payload,
+}
+
+impl TraceArguments {
+    /// The same transport, traced if that was asked for. `place` is the device's bus and its address there.
+    pub(crate) fn wrap(
+        &self,
+        transport: impl Transport + 'static,
+        place: (u16, u16),
+    ) -> Result<Box<dyn Transport>, Failure> {
+        let Some(file) = &self.file else { return Ok(Box::new(transport)) };
+        // An address has 7 bits (USB 2.0, 8.3.2.1); other transports may number otherwise.
+        let address = Address { bus: place.0, device: u8::try_from(place.1).unwrap_or(0) };
+        let options = Options { address, payload: self.payload };
+        let trace =
+            TraceFile::create(file, transport.info(), &options).map_err(|error| match error.kind() {
+                ErrorKind::Busy => Failure::new(Cause::Busy, error.to_string())
+                    .with_hint("Name another file, or remove that one if nobody needs it."),
+                // Whatever right is missing, it is not one to the device.
+                _ => Failure::new(Cause::Other, error.to_string()),
+            })?;
+        Ok(Box::new(Recorded::new(transport, trace)))
+    }
+}
