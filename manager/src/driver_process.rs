@@ -3,13 +3,14 @@
 //!
 //! The process is this program again (`outboard driver NAME`), with the socket of [`outboard_core::host`] as its standard input.
 
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use outboard_core::host::{
-    Ethernet, EthernetStatus, Failure as Refusal, ManagerEnd, ToDriver, ToManager, TransportKind,
+    Ethernet, EthernetStatus, Failure as Refusal, ManagerEnd, ToDriver, ToManager, Trace, TransportKind,
 };
 use outboard_core::{Error, ErrorKind, Result};
 
@@ -38,7 +39,7 @@ pub(crate) enum Event {
 }
 
 impl DriverProcess {
-    /// Starts the driver of this name on a device; `fd` is what `transport` says.
+    /// Starts the driver of this name on a device; `fd` is what `transport` says. A trace goes into its file.
     ///
     /// # Errors
     /// System: no process or descriptor could be had.
@@ -47,13 +48,16 @@ impl DriverProcess {
         device: &str,
         transport: TransportKind,
         fd: BorrowedFd<'_>,
+        trace: Option<(File, Trace)>,
         generation: u64,
     ) -> Result<Self> {
         let (channel, theirs) = ManagerEnd::pair(generation)?;
         let child = spawn(driver, theirs, generation)
             .map_err(|error| Error::os("start the driver's process", error).device(device))?;
         let this = Self { child, channel, device: device.to_owned() };
-        this.channel.send(&ToDriver::Start { device: device.to_owned(), transport }, &[fd])?;
+        let (file, trace) = trace.unzip();
+        let fds: Vec<_> = [fd].into_iter().chain(file.as_ref().map(AsFd::as_fd)).collect();
+        this.channel.send(&ToDriver::Start { device: device.to_owned(), transport, trace }, &fds)?;
         Ok(this)
     }
 

@@ -25,6 +25,8 @@ pub(crate) struct Failure {
     cause: Cause,
     text: String,
     hint: Option<String>,
+    /// Somebody was told already, and tells the person.
+    told: bool,
 }
 
 /// The causes that scripts can tell apart.
@@ -51,13 +53,24 @@ pub(crate) enum Cause {
 impl Failure {
     /// A failure with a sentence for people.
     pub(crate) fn new(cause: Cause, text: impl Into<String>) -> Self {
-        Self { cause, text: text.into(), hint: None }
+        Self { cause, text: text.into(), hint: None, told: false }
     }
 
     /// Adds how to mend it.
     pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// Marks it as known: it only decides the exit code.
+    pub(crate) fn told(mut self) -> Self {
+        self.told = true;
+        self
+    }
+
+    /// Whether it is not to be printed.
+    pub(crate) fn is_told(&self) -> bool {
+        self.told
     }
 
     /// How to mend it.

@@ -2,12 +2,15 @@
 //! device is driven.
 
 mod command;
+mod demo;
+mod driver_process;
 mod exit;
 mod matching;
 mod output;
 mod statistics;
 mod sys;
 mod trace;
+mod tun;
 
 use std::process::ExitCode;
 
@@ -32,6 +35,9 @@ struct Arguments {
 enum Command {
     List(command::list::Arguments),
     Attach(command::attach::Arguments),
+    Demo(command::demo::Arguments),
+    #[command(hide = true)]
+    Driver(command::driver::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -40,6 +46,8 @@ fn main() -> ExitCode {
     let result = match arguments.command {
         Command::List(arguments) => command::list::run(&arguments),
         Command::Attach(arguments) => command::attach::run(&arguments),
+        Command::Demo(arguments) => command::demo::run(&arguments),
+        Command::Driver(arguments) => command::driver::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -48,6 +56,9 @@ fn main() -> ExitCode {
 }
 
 fn report(failure: &Failure) -> ExitCode {
+    if failure.is_told() {
+        return failure.code().into();
+    }
     eprintln!("outboard: {failure}");
     if let Some(hint) = failure.hint() {
         eprintln!("  {hint}");

@@ -1,11 +1,13 @@
 //! The options `--trace` and `--trace-payload`, for every command that drives a device. It must not know which device, nor over what.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 
-use outboard_core::ErrorKind;
+use outboard_core::host::Trace;
 use outboard_core::usb::trace::{Address, Options, Payload, TraceFile};
 use outboard_core::usb::transport::Transport;
 use outboard_core::usb::transport::record::Recorded;
+use outboard_core::{Error, ErrorKind};
 
 use crate::exit::{Cause, Failure};
 
@@ -39,13 +41,45 @@ impl TraceArguments {
         // An address has 7 bits (USB 2.0, 8.3.2.1); other transports may number otherwise.
         let address = Address { bus: place.0, device: u8::try_from(place.1).unwrap_or(0) };
         let options = Options { address, payload: self.payload };
-        let trace =
-            TraceFile::create(file, transport.info(), &options).map_err(|error| match error.kind() {
-                ErrorKind::Busy => Failure::new(Cause::Busy, error.to_string())
-                    .with_hint("Name another file, or remove that one if nobody needs it."),
-                // Whatever right is missing, it is not one to the device.
-                _ => Failure::new(Cause::Other, error.to_string()),
-            })?;
+        let trace = TraceFile::create(file, transport.info(), &options).map_err(failure)?;
         Ok(Box::new(Recorded::new(transport, trace)))
+    }
+
+    /// The file and the wish for a driver in a process of its own, if a trace was asked for.
+    pub(crate) fn for_driver(&self) -> Result<Option<(File, Trace)>, Failure> {
+        let Some(path) = &self.file else { return Ok(None) };
+        let file = TraceFile::make(path).map_err(failure)?;
+        let payload = match self.payload {
+            Payload::All => None,
+            Payload::None => Some(0),
+            Payload::First(bytes) => Some(u32::try_from(bytes).unwrap_or(u32::MAX)),
+        };
+        Ok(Some((file, Trace { name: path.display().to_string(), payload })))
+    }
+}
+
+/// The same transport, traced into a file that was passed.
+pub(crate) fn wrap_passed(
+    transport: impl Transport + 'static,
+    file: File,
+    wish: &Trace,
+) -> Result<Box<dyn Transport>, Error> {
+    let payload = match wish.payload {
+        None => Payload::All,
+        Some(0) => Payload::None,
+        Some(bytes) => Payload::First(bytes as usize),
+    };
+    let options = Options { payload, ..Options::default() };
+    let trace = TraceFile::on(file, Path::new(&wish.name), transport.info(), &options)
+        .map_err(|error| Error::os(format!("write the trace {}", wish.name), error))?;
+    Ok(Box::new(Recorded::new(transport, trace)))
+}
+
+fn failure(error: Error) -> Failure {
+    match error.kind() {
+        ErrorKind::Busy => Failure::new(Cause::Busy, error.to_string())
+            .with_hint("Name another file, or remove that one if nobody needs it."),
+        // Whatever right is missing, it is not one to the device.
+        _ => Failure::new(Cause::Other, error.to_string()),
     }
 }

@@ -202,6 +202,7 @@ mod tests {
         let start = ToDriver::Start {
             device: "1-1".into(),
             transport: TransportKind::UsbIp { bus_id: "1-1".into() },
+            trace: None,
         };
         manager.send(&start, &[read.as_fd()]).unwrap();
         manager.send(&ToDriver::Stop, &[]).unwrap();

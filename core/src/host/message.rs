@@ -14,12 +14,14 @@ pub const MOST_FDS: usize = 4;
 /// From the manager.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToDriver {
-    /// Drive this device; its descriptor comes with it.
+    /// Drive this device; its descriptor comes with it, and behind it that of the trace's file, if there is to be a trace.
     Start {
         /// What names the device in every error: `1-2.3`.
         device: String,
         /// What the descriptor is.
         transport: TransportKind,
+        /// What is to be traced.
+        trace: Option<Trace>,
     },
     /// The end of the family that was asked for; its descriptors come with it.
     Family,
@@ -42,6 +44,15 @@ pub enum TransportKind {
         /// The device to import.
         bus_id: String,
     },
+}
+
+/// A trace of every transfer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trace {
+    /// What the file is called in a warning.
+    pub name: String,
+    /// How many bytes of each transfer's data it keeps; `None`: all.
+    pub payload: Option<u32>,
 }
 
 /// From the driver.

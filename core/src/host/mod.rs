@@ -13,5 +13,6 @@ mod message;
 
 pub use channel::{Channel, DriverEnd, ManagerEnd, Received};
 pub use message::{
-    Ethernet, EthernetStatus, Failure, MOST_BYTES, MOST_FDS, ToDriver, ToManager, TransportKind, VERSION,
+    Ethernet, EthernetStatus, Failure, MOST_BYTES, MOST_FDS, ToDriver, ToManager, Trace, TransportKind,
+    VERSION,
 };

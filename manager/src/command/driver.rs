@@ -1,22 +1,27 @@
 //! `outboard driver`: the process of one driver, started by the manager. It gets the device and the family's end over its standard input,
 //! and never opens anything itself. It must not know who the manager is.
 
+use std::fs::File;
 use std::io::IsTerminal;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
 
 use outboard_core::family::ethernet::tap::{Tap, TapFds};
-use outboard_core::host::{DriverEnd, Ethernet, EthernetStatus, Failure as Report, ToDriver, ToManager, TransportKind};
+use outboard_core::host::{
+    DriverEnd, Ethernet, EthernetStatus, Failure as Report, ToDriver, ToManager, TransportKind,
+};
 use outboard_core::queue::{Clock, DispatchQueue};
 use outboard_core::service::{Ending, Service};
 use outboard_core::usb::Device;
+use outboard_core::usb::transport::Transport;
 use outboard_core::usb::transport::usbfs::UsbFs;
 use outboard_core::usb::transport::usbip::UsbIp;
 use outboard_core::{Error, ErrorKind, Result};
 use outboard_usb_ecm::driver::{EcmDriver, EcmStatus, Provider, Vended};
 
 use crate::exit::{Cause, Failure};
+use crate::trace::wrap_passed;
 
 /// How long the manager may take to say what is to be driven, or to make the family's end.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -40,43 +45,61 @@ enum Name {
 /// Runs the subcommand.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let input = std::io::stdin();
-    let is_socket = rustix::net::sockopt::socket_type(&input).is_ok_and(|kind| kind == rustix::net::SocketType::SEQPACKET);
+    let is_socket = rustix::net::sockopt::socket_type(&input)
+        .is_ok_and(|kind| kind == rustix::net::SocketType::SEQPACKET);
     if input.is_terminal() || !is_socket {
         let text = "standard input is not the manager's socket";
-        return Err(Failure::new(Cause::Other, text).with_hint("`outboard attach` drives a device; this is its driver's half."));
+        return Err(Failure::new(Cause::Other, text)
+            .with_hint("`outboard attach` drives a device; this is its driver's half."));
     }
-    let socket = input.as_fd().try_clone_to_owned().map_err(|error| Error::os("take over the manager's socket", error))?;
+    let socket = input
+        .as_fd()
+        .try_clone_to_owned()
+        .map_err(|error| Error::os("take over the manager's socket", error))?;
     let manager = Rc::new(DriverEnd::new(socket, arguments.generation));
     let Name::UsbEcm = arguments.driver;
     let drive = DispatchQueue::run("Default", Clock::Real, |_| async {
         let result = drive(&manager).await;
-        if let Err(error) = &result {
-            // A manager that is gone need not be told.
-            let _ = manager.send(&ToManager::Ended(Report::from(error)), &[]);
-        }
-        result
+        result.map_err(|error| match manager.send(&ToManager::Ended(Report::from(&error)), &[]) {
+            Ok(()) => Failure::from(error).told(),
+            Err(_) => Failure::from(error),
+        })
     });
-    drive.map_err(|error| Error::os("start the queue", error))??;
-    Ok(())
+    drive.map_err(|error| Error::os("start the queue", error))?
 }
 
 async fn drive(manager: &Rc<DriverEnd>) -> Result<()> {
     let started = manager.receive_within(PATIENCE)?;
-    let ToDriver::Start { device: name, transport } = started.message else {
+    let ToDriver::Start { device: name, transport, trace } = started.message else {
         return Err(unexpected("Start"));
     };
-    let [fd] = exactly(started.fds)?;
-    let device = match transport {
-        TransportKind::UsbFs { configuration } => Device::open(UsbFs::from_fd(fd, &name, configuration)?).await?,
-        TransportKind::UsbIp { bus_id } => Device::open(UsbIp::import(fd, &bus_id, &name).await?).await?,
+    let (fd, trace) = match trace {
+        None => {
+            let [fd] = exactly(started.fds)?;
+            (fd, None)
+        }
+        Some(wish) => {
+            let [fd, file] = exactly(started.fds)?;
+            (fd, Some((File::from(file), wish)))
+        }
     };
+    let transport: Box<dyn Transport> = match transport {
+        TransportKind::UsbFs { configuration } => Box::new(UsbFs::from_fd(fd, &name, configuration)?),
+        TransportKind::UsbIp { bus_id } => Box::new(UsbIp::import(fd, &bus_id, &name).await?),
+    };
+    let device = Device::open(match trace {
+        Some((file, wish)) => wrap_passed(transport, file, &wish)?,
+        None => transport,
+    })
+    .await?;
     let asked = manager.clone();
     let told = manager.clone();
-    let provider = Provider::new(device, move |vended: &Vended| vend(&asked, vended)).watched(move |_, status| {
-        if let Err(error) = told.send(&ToManager::Status(plain(status)), &[]) {
-            tracing::warn!(%error, "the manager did not take the status");
-        }
-    });
+    let provider =
+        Provider::new(device, move |vended: &Vended| vend(&asked, vended)).watched(move |_, status| {
+            if let Err(error) = told.send(&ToManager::Status(plain(status)), &[]) {
+                tracing::warn!(%error, "the manager did not take the status");
+            }
+        });
     let service = Service::<EcmDriver<Tap>>::start(provider).await?;
     let ending = tokio::select! {
         biased;
@@ -100,7 +123,9 @@ fn vend(manager: &DriverEnd, vended: &Vended) -> Result<Tap> {
             Tap::from_fds(TapFds { tun, link: [a, b, c] })
         }
         ToDriver::Refused(failure) => Err(failure.error("get a network interface")),
-        ToDriver::Stop => Err(Error::new(ErrorKind::Cancelled, "get a network interface", "the manager ends it")),
+        ToDriver::Stop => {
+            Err(Error::new(ErrorKind::Cancelled, "get a network interface", "the manager ends it"))
+        }
         ToDriver::Start { .. } => Err(unexpected("Family")),
     }
 }

@@ -1,4 +1,6 @@
 //! The subcommands, one a file.
 
 pub(crate) mod attach;
+pub(crate) mod demo;
+pub(crate) mod driver;
 pub(crate) mod list;

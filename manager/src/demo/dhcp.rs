@@ -44,7 +44,8 @@ pub(crate) fn ask(interface: &str, mac: MacAddr) -> Result<Lease> {
             return Ok(Lease { address, prefix: given.address.prefix_len(), server });
         }
         let delay = stack.poll_delay(now, &sockets).map_or(STEP, |delay| delay.min(STEP));
-        phy::wait(device.as_raw_fd(), Some(delay)).map_err(|error| Error::os("wait for the DHCP server", error))?;
+        phy::wait(device.as_raw_fd(), Some(delay))
+            .map_err(|error| Error::os("wait for the DHCP server", error))?;
     }
     let reason = format!("no server answered within {} s", PATIENCE.as_secs());
     Err(Error::new(ErrorKind::TimedOut, format!("ask for an address on {interface}"), reason))

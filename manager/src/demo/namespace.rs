@@ -6,7 +6,6 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use outboard_core::Error;
 use rustix::net::{AddressFamily, SocketType, socket};
-use rustix::thread::{UnshareFlags, unshare};
 
 use super::sys;
 use crate::exit::{Cause, Failure};
@@ -37,14 +36,14 @@ impl Namespace {
         };
         if by_user {
             let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-            unshare(UnshareFlags::NEWUSER).map_err(|error| refused("make a user namespace", &error))?;
+            sys::new_user_namespace().map_err(|error| refused("make a user namespace", &error))?;
             // user_namespaces(7): a group map needs setgroups denied first.
             fs::write("/proc/self/setgroups", "deny")
                 .and_then(|()| fs::write("/proc/self/uid_map", format!("0 {user} 1")))
                 .and_then(|()| fs::write("/proc/self/gid_map", format!("0 {group} 1")))
                 .map_err(|error| refused("become root in a user namespace", &error))?;
         }
-        unshare(UnshareFlags::NEWNET).map_err(|error| refused("make a network namespace", &error))?;
+        sys::new_network_namespace().map_err(|error| refused("make a network namespace", &error))?;
         let socket = socket(AddressFamily::INET, SocketType::DGRAM, None)
             .map_err(|error| Error::os("open a socket in the namespace", error.into()))?;
         let this = Self { by_user, socket };
@@ -72,8 +71,9 @@ impl Namespace {
         prefix: u8,
     ) -> Result<(), Error> {
         let mask = u32::MAX.checked_shl(32 - u32::from(prefix.min(32))).unwrap_or(0).into();
-        sys::set_address(self.socket.as_fd(), interface, address, mask)
-            .map_err(|error| Error::os(format!("give {interface} the address {address}/{prefix}"), error.into()))
+        sys::set_address(self.socket.as_fd(), interface, address, mask).map_err(|error| {
+            Error::os(format!("give {interface} the address {address}/{prefix}"), error.into())
+        })
     }
 
     /// What a person puts before a command to run it in here.

@@ -165,9 +165,14 @@ pub(crate) fn receive(host: Ipv4Addr, duration: Duration) -> Result<Throughput> 
     while start.elapsed() < duration {
         let length = stream.read(&mut block).map_err(io)?;
         if length == 0 {
-            return Err(Error::new(ErrorKind::Malformed, operation, "the other side closed its endless source"));
+            return Err(Error::new(
+                ErrorKind::Malformed,
+                operation,
+                "the other side closed its endless source",
+            ));
         }
-        if let Some(at) = block[..length].iter().zip(bytes..).position(|(byte, at)| *byte != source_byte(at)) {
+        if let Some(at) = block[..length].iter().zip(bytes..).position(|(byte, at)| *byte != source_byte(at))
+        {
             let reason = format!("byte {} is not what was sent", bytes + at as u64);
             return Err(Error::new(ErrorKind::Malformed, operation, reason));
         }
@@ -193,7 +198,8 @@ mod tests {
         let reply = Icmpv4Repr::EchoReply { ident: 1, seq_no: 2, data: &data };
         let mut icmp = vec![0; reply.buffer_len()];
         reply.emit(&mut Icmpv4Packet::new_unchecked(&mut icmp), &ChecksumCapabilities::default());
-        let mut packet = vec![0x45, 0, 0, (20 + icmp.len()) as u8, 0, 0, 0, 0, 64, 1, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
+        let mut packet =
+            vec![0x45, 0, 0, (20 + icmp.len()) as u8, 0, 0, 0, 0, 64, 1, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
         packet.extend(icmp);
         assert!(is_answer(&packet, 1, 2, &data));
         assert!(!is_answer(&packet, 1, 3, &data));

@@ -1,4 +1,4 @@
-//! The ioctls that give an interface of the demo's own namespace its address, as safe functions. It decides nothing.
+//! The system calls that make the demo's own namespaces and give an interface in them its address, as safe functions. It decides nothing.
 #![allow(unsafe_code)]
 
 use std::net::Ipv4Addr;
@@ -6,6 +6,7 @@ use std::os::fd::BorrowedFd;
 
 use rustix::io::{Errno, Result};
 use rustix::ioctl::{self, Opcode, Setter, Updater};
+use rustix::thread::{UnshareFlags, unshare_unsafe};
 
 // linux/sockios.h.
 const SIOCGIFFLAGS: Opcode = 0x8913;
@@ -34,6 +35,18 @@ fn request(name: &str) -> Result<Request> {
     Ok(request)
 }
 
+/// Makes the calling process the first in a user namespace; it must have one thread.
+pub(super) fn new_user_namespace() -> Result<()> {
+    // SAFETY: it is about CLONE_FILES alone that `unshare_unsafe` warns, by which two threads would see different descriptors.
+    unsafe { unshare_unsafe(UnshareFlags::NEWUSER) }
+}
+
+/// Moves the calling thread, and all that it starts, into a network namespace of its own.
+pub(super) fn new_network_namespace() -> Result<()> {
+    // SAFETY: as above.
+    unsafe { unshare_unsafe(UnshareFlags::NEWNET) }
+}
+
 /// Brings an interface up.
 pub(super) fn raise(socket: BorrowedFd<'_>, name: &str) -> Result<()> {
     let mut request = request(name)?;
@@ -46,7 +59,12 @@ pub(super) fn raise(socket: BorrowedFd<'_>, name: &str) -> Result<()> {
 }
 
 /// Gives an interface its IPv4 address and network mask; the kernel adds the route to the network.
-pub(super) fn set_address(socket: BorrowedFd<'_>, name: &str, address: Ipv4Addr, mask: Ipv4Addr) -> Result<()> {
+pub(super) fn set_address(
+    socket: BorrowedFd<'_>,
+    name: &str,
+    address: Ipv4Addr,
+    mask: Ipv4Addr,
+) -> Result<()> {
     // SAFETY: the ioctl reads one `ifreq` with a `sockaddr_in` in it, which `with_address` makes.
     unsafe { ioctl::ioctl(socket, Setter::<SIOCSIFADDR, Request>::new(with_address(name, address)?))? };
     // SAFETY: as above.

@@ -24,7 +24,7 @@ fn descriptors_are_read_whole_and_in_part() {
         let head = client.descriptor(kind::CONFIGURATION, 0, 9).unwrap();
         let total = u16::from_le_bytes([head[2], head[3]]);
         let configuration = client.descriptor(kind::CONFIGURATION, 0, total).unwrap();
-        assert_eq!(configuration.len(), total.into());
+        assert_eq!(configuration.len(), usize::from(total));
         let all = [device, configuration].concat();
         let says = DeviceDescriptors::parse_at(&all, speed).unwrap();
         assert!(says.findings.is_empty() && says.malformed.is_empty());

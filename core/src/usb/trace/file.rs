@@ -58,13 +58,23 @@ impl TraceFile {
     /// # Errors
     /// Busy: there is something of that name. Else as the system says.
     pub fn create(path: &Path, info: &DeviceInfo, options: &Options) -> Result<Self> {
+        let file = Self::make(path)?;
+        Self::on(file, path, info, options)
+            .map_err(|error| Error::os(format!("make the trace {}", path.display()), error))
+    }
+
+    /// Makes the file alone, for a process that traces and may open none.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    pub fn make(path: &Path) -> Result<File> {
         let operation = || format!("make the trace {}", path.display());
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR).map_err(|error| match error {
             Errno::EXIST => Error::new(ErrorKind::Busy, operation(), "it exists; traces overwrite nothing"),
             error => Error::os(operation(), error.into()),
         })?;
-        Self::on(File::from(fd), path, info, options).map_err(|error| Error::os(operation(), error))
+        Ok(File::from(fd))
     }
 
     /// Writes to a file that is open, from where it stands: for a process that may open none. `path` is what it is called in a warning.
