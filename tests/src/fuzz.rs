@@ -1,6 +1,8 @@
 //! The fuzz targets' bodies: each takes any bytes and checks what the parser promises about them. `tests/fuzz` runs them
 //! under libFuzzer, `tests/tests/parsers.rs` on a few thousand mutations in every test run.
 
+pub mod host;
+
 use outboard_core::usb::descriptor::{
     Configuration, DeviceDescriptors, Endpoint, Languages, StringDescriptor, limit,
 };

@@ -154,3 +154,18 @@ fn fuzz_ecm_mac() {
         texts.iter().flat_map(|text| [text.as_bytes().to_vec(), encode_string(text)]).collect();
     mutate::feed(fuzz::ecm_mac, &seeds, ROUNDS);
 }
+
+#[test]
+fn fuzz_host_dhcp() {
+    mutate::feed(fuzz::host::host_dhcp, &fuzz::host::seeds::host_dhcp(), ROUNDS);
+}
+
+#[test]
+fn fuzz_host_http() {
+    mutate::feed(fuzz::host::host_http, &fuzz::host::seeds::host_http(), ROUNDS);
+}
+
+#[test]
+fn fuzz_host_frames() {
+    mutate::feed(fuzz::host::host_frames, &fuzz::host::seeds::host_frames(), ROUNDS / 10);
+}
