@@ -141,6 +141,7 @@ fn serve(place: &Place, mut questions: UnboundedReceiver<Question>) -> Result<Ve
         });
         let service: Service<EcmDriver<Tap>> = Service::start(provider).await?;
         while let Some(question) = questions.recv().await {
+            let mut tries = 0;
             let counted = loop {
                 let ask = service.with(|driver| driver.statistics()).context("the driver has ended")?;
                 let values = ask.await?;
@@ -151,6 +152,8 @@ fn serve(place: &Place, mut questions: UnboundedReceiver<Question>) -> Result<Ve
                 if counted.is_settled() {
                     break counted;
                 }
+                tries += 1;
+                ensure!(tries < 20_000, "frames got lost: {counted:#?}");
                 tokio::time::sleep(Duration::from_millis(1)).await;
             };
             // Whoever asked may have given up.
