@@ -1,6 +1,8 @@
 //! The fuzz targets' bodies: each takes any bytes and checks what the parser promises about them. `tests/fuzz` runs them
 //! under libFuzzer, `tests/tests/parsers.rs` on a few thousand mutations in every test run; both begin with the same seeds.
 
+pub mod host;
+
 use crate::capture::Capture;
 use crate::seeds;
 use outboard_core::usb::descriptor::{
@@ -30,19 +32,24 @@ pub struct Target {
     pub body: fn(&[u8]),
     /// Inputs worth starting from.
     pub seeds: fn() -> Vec<Vec<u8>>,
+    /// How much longer an input takes than one of a plain parser: it gets fewer.
+    pub weight: u64,
 }
 
 /// All targets.
 pub const TARGETS: &[Target] = &[
-    Target { name: "descriptors", body: descriptors, seeds: seeds::devices },
-    Target { name: "ecm_function", body: ecm_function, seeds: seeds::devices },
-    Target { name: "ecm_mac", body: ecm_mac, seeds: seeds::mac_strings },
-    Target { name: "ecm_machine", body: ecm_machine, seeds: seeds::events },
-    Target { name: "ecm_notification", body: ecm_notification, seeds: seeds::notifications },
-    Target { name: "trace", body: trace, seeds: seeds::traces },
-    Target { name: "usbip_client", body: usbip_client, seeds: seeds::usbip_sessions },
-    Target { name: "usbip_command", body: usbip_command, seeds: seeds::usbip_commands },
-    Target { name: "usbip_reply", body: usbip_reply, seeds: seeds::usbip_replies },
+    Target { name: "descriptors", body: descriptors, seeds: seeds::devices, weight: 4 },
+    Target { name: "ecm_function", body: ecm_function, seeds: seeds::devices, weight: 4 },
+    Target { name: "ecm_mac", body: ecm_mac, seeds: seeds::mac_strings, weight: 1 },
+    Target { name: "ecm_machine", body: ecm_machine, seeds: seeds::events, weight: 1 },
+    Target { name: "ecm_notification", body: ecm_notification, seeds: seeds::notifications, weight: 1 },
+    Target { name: "host_dhcp", body: host::host_dhcp, seeds: host::seeds::host_dhcp, weight: 4 },
+    Target { name: "host_frames", body: host::host_frames, seeds: host::seeds::host_frames, weight: 20 },
+    Target { name: "host_http", body: host::host_http, seeds: host::seeds::host_http, weight: 20 },
+    Target { name: "trace", body: trace, seeds: seeds::traces, weight: 20 },
+    Target { name: "usbip_client", body: usbip_client, seeds: seeds::usbip_sessions, weight: 20 },
+    Target { name: "usbip_command", body: usbip_command, seeds: seeds::usbip_commands, weight: 1 },
+    Target { name: "usbip_reply", body: usbip_reply, seeds: seeds::usbip_replies, weight: 1 },
 ];
 
 const SPEEDS: [Speed; 5] = [Speed::Low, Speed::Full, Speed::High, Speed::Super, Speed::SuperPlus];

@@ -152,6 +152,8 @@ fn an_answer_goes_where_the_client_can_take_it() {
     let mut bench = Bench::new(&DhcpOptions::default());
     let to = |reply: &Reply| (reply.station, reply.address);
     assert_eq!(to(&bench.ask(Query::new(DISCOVER, A))), (A, FIRST));
+    let elsewhere = Ipv4Addr::new(8, 8, 8, 8);
+    assert_eq!(to(&bench.ask(Query::new(DISCOVER, A).has(elsewhere))), (A, FIRST));
     let offer = bench.ask(Query::new(DISCOVER, A).broadcast());
     assert_eq!((to(&offer), offer.payload[10]), (BROADCAST, 0x80));
     bench.lease(A);
@@ -304,7 +306,7 @@ proptest! {
 }
 
 fn payload() -> impl Strategy<Value = Vec<u8>> {
-    let address = (0..=255u8).prop_map(|last| Ipv4Addr::new(10, 0, 2, last));
+    let address = (0..=2u8, any::<u8>()).prop_map(|(net, last)| Ipv4Addr::new(10, 0, net + 1, last));
     let options = prop::collection::vec(
         prop_oneof![
             address.clone().prop_map(|address| [&[50, 4][..], &address.octets()].concat()),

@@ -57,18 +57,22 @@ fn connect_from(client: &mut Client, to: IpAddr, port: u16) -> SocketHandle {
 
 #[test]
 fn the_page_and_the_status_come_over_both_families_on_one_connection() {
-    for (speed, address) in [(Speed::Full, V4), (Speed::High, V6), (Speed::Super, V4)] {
+    for (speed, address, link, rate) in [
+        (Speed::Full, V4, "up, 10 Mbit/s", 10_000_000),
+        (Speed::High, V6, "up, 100 Mbit/s", 100_000_000),
+        (Speed::Super, V4, "up, 1 Gbit/s", 1_000_000_000),
+    ] {
         let mut client = Client::new(EcmOptions::at(speed));
         let handle = client.connect(address, HTTP);
         let (head, page) = get(&mut client, handle, "/");
         assert!(head.starts_with("HTTP/1.1 200 OK\r\n") && head.contains("text/html"), "{head}");
         assert!(page.starts_with("<!doctype html>") && page.ends_with("</html>\n"));
         assert!(page.contains("<h1>Virtual ECM dongle</h1>") && page.contains("color-scheme:light dark"));
-        assert!(page.contains("52:54:00:e0:cc:01") && page.contains("up, 100 Mbit/s"), "{page}");
+        assert!(page.contains("52:54:00:e0:cc:01") && page.contains(link), "{page}");
         let (head, status) = get(&mut client, handle, "/status.json");
         assert!(head.contains("Content-Type: application/json\r\n"), "{head}");
         let status: Value = serde_json::from_str(&status).unwrap();
-        assert_eq!(status["link"]["downlink_bits_per_second"], 100_000_000);
+        assert_eq!(status["link"]["downlink_bits_per_second"], rate);
         let (head, body) = ask(&mut client, handle, "HEAD / HTTP/1.1\r\nHost: x\r\n\r\n");
         assert!(head.starts_with("HTTP/1.1 200 OK\r\n") && body.is_empty(), "{head}{body}");
         let (head, _) = get(&mut client, handle, "/nothing");

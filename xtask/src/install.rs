@@ -45,12 +45,13 @@ const TOOLS: &[Tool] = &[
     Tool { needs: &[Need::Lab], program: "iperf3", package: "iperf3" },
     Tool { needs: &[Need::Unit, Need::Lab], program: "ip", package: "iproute2" },
     Tool { needs: &[Need::Unit, Need::Lab], program: "ping", package: "iputils-ping" },
+    Tool { needs: &[Need::Unit], program: "curl", package: "curl" },
     Tool { needs: &[Need::Lab], program: "ethtool", package: "ethtool" },
     Tool { needs: &[Need::Lab], program: "modprobe", package: "kmod" },
     // It judges traces.
     Tool { needs: &[Need::Unit], program: "tshark", package: "tshark" },
-    // virtme-ng packs it into the guest's initial RAM disk.
-    Tool { needs: &[Need::Lab], program: "busybox", package: "busybox-static" },
+    // Its DHCP client configures an interface; virtme-ng packs it into the guest's initial RAM disk.
+    Tool { needs: &[Need::Unit, Need::Lab], program: "busybox", package: "busybox-static" },
     // virtme-ng is a Python program.
     Tool { needs: &[Need::Lab], program: "python3", package: "python3" },
     // libFuzzer is C++.

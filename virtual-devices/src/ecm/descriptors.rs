@@ -224,4 +224,40 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn each_speed_has_its_own_sizes_and_intervals() {
+        // bcdUSB, bMaxPacketSize0, bulk and notification packets, bInterval, and the unit of bMaxPower in mA.
+        for (speed, expected) in [
+            (Speed::Full, (0x0200, 64, 64, 16, 32, 2)),
+            (Speed::High, (0x0200, 64, 512, 16, 9, 2)),
+            (Speed::Super, (0x0300, 9, 1024, 16, 9, 8)),
+        ] {
+            let options = EcmOptions::at(speed);
+            let bytes = all(&options);
+            let says = DeviceDescriptors::parse_at(&bytes, speed).unwrap();
+            let ecm = says.configuration(options.configuration()).unwrap();
+            let data = ecm.alternate(DATA_INTERFACE, 1).unwrap();
+            let notification =
+                ecm.alternate(CONTROL_INTERFACE, 0).unwrap().endpoint(NOTIFICATION_IN).unwrap();
+            let bulk = [FRAMES_IN, FRAMES_OUT].map(|address| data.endpoint(address).unwrap());
+            assert_eq!(bulk[0].max_packet_size, bulk[1].max_packet_size);
+            let found = (
+                u16::from_le_bytes([bytes[2], bytes[3]]),
+                bytes[7],
+                bulk[0].max_packet_size,
+                notification.max_packet_size,
+                notification.interval,
+                100u16.div_ceil(bytes[18 + 8].into()),
+            );
+            assert_eq!(found, expected, "{speed}");
+            let companions = bulk.map(|endpoint| endpoint.companion.map(|companion| companion.max_burst));
+            let once =
+                notification.companion.map(|companion| (companion.max_burst, companion.bytes_per_interval));
+            let super_speed = speed.is_super();
+            assert_eq!(companions, [super_speed.then_some(15); 2]);
+            assert_eq!(once, super_speed.then_some((0, 16)), "a notification an interval");
+            assert_eq!(ecm.alternate(DATA_INTERFACE, 0).unwrap().endpoints, [], "the idle setting has none");
+        }
+    }
 }

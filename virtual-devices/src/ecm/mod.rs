@@ -168,8 +168,8 @@ impl Default for EcmOptions {
             max_segment_size: 1514,
             multicast_filters: 32,
             multicast_hashed: false,
-            // XMIT_OK, RCV_OK, XMIT_ERROR, RCV_ERROR, RCV_NO_BUFFER.
-            statistics: 0x1f,
+            // What it counts: XMIT_OK to BROADCAST_FRAMES_RCV, and TRANSMIT_QUEUE_LENGTH (ECM120, Table 4).
+            statistics: 0x0005_ffff,
             filter_stalls: false,
             packet_size: None,
             ending: Ending::ZeroLengthPacket,
@@ -183,9 +183,14 @@ impl Default for EcmOptions {
 }
 
 impl EcmOptions {
-    /// The default at this speed.
+    /// The default at this speed, with a link such as dongles of this speed have: 10, 100 or 1000 Mbit/s.
     pub fn at(speed: Speed) -> Self {
-        Self { speed, ..Self::default() }
+        let link = Link::up(match speed {
+            Speed::Low | Speed::Full => 10_000_000,
+            Speed::High => 100_000_000,
+            Speed::Super | Speed::SuperPlus => 1_000_000_000,
+        });
+        Self { speed, link, ..Self::default() }
     }
 
     /// bConfigurationValue of ECM.

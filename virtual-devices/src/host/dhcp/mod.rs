@@ -259,7 +259,9 @@ impl Server {
             lease,
             options: &options,
         });
-        match message.address.or(address.filter(|_| !message.broadcast)) {
+        // A client that has an address asks for no offer; what it says there is not believed.
+        let has = message.address.filter(|_| kind != DhcpMessageType::Offer);
+        match has.or(address.filter(|_| !message.broadcast)) {
             Some(address) => Reply { station: message.station, address, payload },
             None => broadcast(payload),
         }

@@ -165,7 +165,7 @@ fn filter(html: &mut String, status: &Status) -> fmt::Result {
         (filter.directed, "frames to its address"),
         (filter.broadcast, "frames to everyone"),
         (filter.all_multicast, "frames to any group"),
-        (filter.multicast, "frames to the groups listed"),
+        (filter.multicast, "frames to the listed groups"),
     ];
     let names: Vec<_> = passing.iter().filter(|(passes, _)| *passes).map(|(_, name)| *name).collect();
     let passes = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
