@@ -83,3 +83,60 @@ fn failure(error: Error) -> Failure {
         _ => Failure::new(Cause::Other, error.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use outboard_core::queue::{Clock, DispatchQueue};
+    use outboard_core::usb::Speed;
+    use outboard_core::usb::transport::in_process::{DeviceModel, Handshake, InProcess};
+
+    use super::*;
+
+    /// A device that says nothing.
+    struct Mute;
+
+    impl DeviceModel for Mute {
+        fn speed(&self) -> Speed {
+            Speed::High
+        }
+
+        fn descriptors(&self) -> Vec<u8> {
+            Vec::new()
+        }
+
+        fn string_descriptor(&self, _: u8, _: u16) -> Option<Vec<u8>> {
+            None
+        }
+
+        fn packet_in(&mut self, _: u8, _: &mut [u8], _: Instant) -> Handshake<usize> {
+            Handshake::Nak
+        }
+
+        fn packet_out(&mut self, _: u8, _: &[u8], _: Instant) -> Handshake {
+            Handshake::Nak
+        }
+    }
+
+    /// How it fails, if it does: exit code, sentence, hint.
+    fn failure(file: PathBuf) -> Option<(u8, String, Option<String>)> {
+        let arguments = TraceArguments { file: Some(file), payload: Payload::All };
+        let wrap = async || arguments.wrap(InProcess::new("1-2", Mute).0, (1, 2)).err();
+        let failure = DispatchQueue::run("test", Clock::Real, |_| wrap()).expect("a queue")?;
+        Some((failure.code(), failure.to_string(), failure.hint().map(str::to_owned)))
+    }
+
+    #[test]
+    fn what_cannot_be_made_is_said_before_the_device_is_taken() {
+        let path = std::env::temp_dir().join(format!("outboard-trace-option-{}", std::process::id()));
+        assert_eq!(failure(path.clone()), None);
+        let (code, text, hint) = failure(path.clone()).expect("it exists now");
+        assert_eq!((code, hint.is_some()), (8, true), "{text}");
+        assert_eq!(text, format!("make the trace {}: it exists; traces overwrite nothing", path.display()));
+        // Not a directory: no right to the device is missing.
+        let (code, _, hint) = failure(path.join("below")).expect("there is no such directory");
+        assert_eq!((code, hint), (1, None));
+        std::fs::remove_file(path).expect("it was made");
+    }
+}

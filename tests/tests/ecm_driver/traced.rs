@@ -175,7 +175,7 @@ fn tshark_reads_the_trace_of_an_ordinary_run() {
     let kinds = dissected.all("usb.bDescriptorType");
     assert!(kinds.contains(&"0x01"), "{kinds:?}");
     let configuration = "0x02,0x04,0x24,0x24,0x24,0x05,0x04,0x04,0x05,0x05";
-    assert!(kinds.iter().any(|kinds| *kinds == configuration), "{kinds:?}");
+    assert!(kinds.contains(&configuration), "{kinds:?}");
     // Header, Union, Ethernet Networking (CDC120, Table 13).
     assert!(dissected.all("usbcom.descriptor.subtype").contains(&"0x00,0x06,0x0f"));
     // SetEthernetPacketFilter (ECM120, Table 6), NETWORK_CONNECTION and CONNECTION_SPEED_CHANGE (ECM120, Table 11).
@@ -252,7 +252,7 @@ fn an_unplug_ends_everything_and_the_trace() {
     assert_eq!(capture.counted, Some(capture.records.len() as u64));
     for endpoint in [FRAMES_IN, NOTIFICATION_IN] {
         let ends = |record: &&Record| record.header.endpoint == endpoint && record.header.event == b'C';
-        let last = capture.records.iter().filter(ends).next_back().expect("transfers were in flight");
+        let last = capture.records.iter().rfind(ends).expect("transfers were in flight");
         assert_eq!((last.header.status, last.header.length, &last.data[..]), (-108, 0, &[][..]));
     }
     let Some(dissected) = Dissected::of("an unplug", &file) else { return };

@@ -4,6 +4,9 @@
 //! Records are gathered in memory and written in one call: when 64 KiB have gathered, a quarter of a second after the first of them if the
 //! queue is idle, and at the end. So a kill loses at most what came since, and blocks are written whole. (A kill in the very midst of a
 //! write can cut the last block, as it can for every program; readers say so and read all before it.)
+//!
+//! It is the queue's thread that writes, into the system's cache as a rule. A disk that is slower than the traffic slows the driver down; nothing
+//! is left out silently.
 
 use std::fs::File;
 use std::io::{self, Seek, Write};

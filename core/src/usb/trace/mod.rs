@@ -29,7 +29,8 @@
 //! - URB ids are small numbers. The flags have only the direction and URB_ZERO_PACKET, not what the kernel adds for itself.
 //! - Requests that end early have the status -ENOENT, whoever ended them. At an unplug it is -ESHUTDOWN, where usbmon also has -EPROTO or
 //!   others first.
-//! - A kernel that knows better leaves a request out (SET_CONFIGURATION of the configuration that is active).
+//! - What usbfs does not pass on is here only: a request that it refuses (of a device that is gone), SET_CONFIGURATION of the configuration
+//!   that is active. What the kernel does of its own accord is not here: it selects alternate setting 0 of an interface that is given back.
 //!
 //! # What is secret
 //!

@@ -8,7 +8,8 @@
 //! - usbmon sees a completion when it happens, our trace when the driver's queue takes it. So submissions and ends of an endpoint are compared
 //!   each in their own order, and not how they alternate.
 //! - The flags that the kernel adds for itself (URB_NO_TRANSFER_DMA_MAP for mapped memory).
-//! - At an unplug the kernel ends some transfers by errors of the bus before it knows that the device is gone.
+//! - At an unplug the kernel ends some transfers by errors of the bus before it knows that the device is gone. What is submitted afterwards it
+//!   refuses before usbmon sees it; our trace has the submission and the refusal.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -62,7 +63,7 @@ pub(crate) fn run(context: &mut Context) -> Result<()> {
         device.wait_gone()?;
         vended.unplugged()
     })?;
-    let counted = compare(&ours, &kernels, true).context("an unplug")?;
+    let counted = compare(&without_refused(&ours)?, &kernels, true).context("an unplug")?;
     context.note(format!("an unplug: {counted}"));
     Ok(())
 }
@@ -88,6 +89,22 @@ fn both(
     ensure!(wrong.is_none(), "not about device {address} of bus {bus}: {wrong:?}");
     let ours = capture.on_the_bus().cloned().collect();
     Ok((ours, kernels))
+}
+
+/// Without the submissions that were refused since the device is gone; a refusal follows its submission at once.
+fn without_refused(records: &[Record]) -> Result<Vec<Record>> {
+    let mut taken: Vec<Record> = Vec::new();
+    for record in records {
+        if record.header.event != event::ERROR {
+            taken.push(record.clone());
+            continue;
+        }
+        ensure!(UNPLUGGED.contains(&record.header.status), "refused for another reason: {record:?}");
+        let submission = taken.pop().context("a refusal of nothing")?.header;
+        let same = (submission.event, submission.id) == (event::SUBMIT, record.header.id);
+        ensure!(same, "a refusal behind another record: {submission:?}, {record:?}");
+    }
+    Ok(taken)
 }
 
 /// A record without what may differ.
