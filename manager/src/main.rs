@@ -7,6 +7,7 @@ mod matching;
 mod output;
 mod statistics;
 mod sys;
+mod usbip;
 
 use std::process::ExitCode;
 

@@ -78,3 +78,38 @@ pub trait Transport {
     /// Gives a claimed interface back, also to the kernel's driver if it was taken from one.
     fn release(&mut self, interface: u8);
 }
+
+/// So that a program can choose between transports when it runs.
+impl<T: Transport + ?Sized> Transport for Box<T> {
+    fn info(&self) -> &DeviceInfo {
+        (**self).info()
+    }
+
+    fn submit(&mut self, urb: Urb) -> Result<(), (TransferError, Urb)> {
+        (**self).submit(urb)
+    }
+
+    fn cancel(&mut self, token: Token) {
+        (**self).cancel(token);
+    }
+
+    fn poll_reap(&mut self, context: &mut Context<'_>, done: &mut Vec<Done>) -> Poll<Reaped> {
+        (**self).poll_reap(context, done)
+    }
+
+    fn abandon(&mut self, done: &mut Vec<Done>) {
+        (**self).abandon(done);
+    }
+
+    fn allocate(&mut self, direction: Direction, capacity: usize, count: usize) -> Vec<RawBuffer> {
+        (**self).allocate(direction, capacity, count)
+    }
+
+    fn claim(&mut self, interface: u8) -> Result<()> {
+        (**self).claim(interface)
+    }
+
+    fn release(&mut self, interface: u8) {
+        (**self).release(interface);
+    }
+}

@@ -1,0 +1,92 @@
+//! USB/IP servers as the command meets them: connecting, and what an error of theirs means to a person. It must not know what is done with
+//! their devices.
+
+mod url;
+
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use outboard_core::usb::transport::usbip::UsbIp;
+use outboard_core::{Error, ErrorKind};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::timeout;
+
+use crate::exit::{Cause, Failure};
+
+pub(crate) use url::Url;
+
+/// How long connecting may take, the look-up of the name included.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Reads what is meant to be a server.
+pub(crate) fn parse(text: &str) -> Result<Url, Failure> {
+    Url::parse(text).map_err(|error| {
+        Failure::new(Cause::CommandLine, error.to_string())
+            .with_hint("Write usbip://HOST[:PORT]/BUS-ID, an IPv6 address in brackets.")
+    })
+}
+
+/// Connects to a server, at the first of its addresses that answers. On a queue.
+pub(crate) async fn connect(url: &Url) -> Result<OwnedFd, Failure> {
+    let unreachable = |text: String| Failure::new(Cause::Server, text);
+    let connected = timeout(CONNECT_TIMEOUT, async {
+        let addresses: Vec<_> = lookup_host((&*url.host, url.port))
+            .await
+            .map_err(|error| unreachable(format!("no address is known of {}: {error}", url.host)))?
+            .collect();
+        let mut failure = unreachable(format!("{} has no address", url.host));
+        for address in addresses {
+            match TcpStream::connect(address).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+                    failure = unreachable(format!("nobody listens at {address}")).with_hint(
+                        "Start the server there (on Linux: modprobe usbip-host; usbipd -D), or name its port.",
+                    );
+                }
+                Err(error) => failure = unreachable(format!("connect to {address}: {error}")),
+            }
+        }
+        Err(failure)
+    });
+    let stream = connected.await.unwrap_or_else(|_| {
+        let seconds = CONNECT_TIMEOUT.as_secs();
+        Err(unreachable(format!("no answer from {} within {seconds} s", url.server())))
+    })?;
+    let stream = stream.into_std().map_err(|error| Error::os("connect", error))?;
+    Ok(stream.into())
+}
+
+/// Connects, and has the server give its device away. On a queue.
+pub(crate) async fn import(url: &Url, bus_id: &str) -> Result<UsbIp, Failure> {
+    let socket = connect(url).await?;
+    UsbIp::import(socket, bus_id, &url.to_string()).await.map_err(|error| failure(url, error))
+}
+
+/// What a server's or its device's refusal means.
+pub(crate) fn failure(url: &Url, error: Error) -> Failure {
+    let text = error.to_string();
+    let server = url.with(None);
+    match (error.operation(), error.kind()) {
+        // Of the device, not of the server.
+        ("read the descriptors" | "ask for the configuration", ErrorKind::Unplugged) => {
+            Failure::new(Cause::Server, text)
+        }
+        ("read the descriptors" | "ask for the configuration", _) => error.into(),
+        (_, ErrorKind::NotFound) => Failure::new(Cause::NoSuchDevice, text)
+            .with_hint(format!("`outboard list {server}` shows what it exports.")),
+        (_, ErrorKind::Busy) => Failure::new(Cause::Busy, text)
+            .with_hint("Detach it where it is in use (on Linux: usbip detach)."),
+        (_, ErrorKind::Refused) => Failure::new(Cause::Server, text).with_hint(
+            "Servers refuse so what is not bound to usbip-host, and what is in use; their log says more.",
+        ),
+        (_, ErrorKind::Unsupported) => Failure::new(Cause::Server, text)
+            .with_hint("What listens there speaks another version of USB/IP, or something else."),
+        (_, ErrorKind::Malformed | ErrorKind::TimedOut | ErrorKind::Unplugged) => Failure::new(
+            Cause::Server,
+            text,
+        )
+        .with_hint(format!("Is it a USB/IP server that listens at {}? Its log may say more.", url.server())),
+        (_, ErrorKind::System) => Failure::new(Cause::Server, text),
+        _ => error.into(),
+    }
+}
