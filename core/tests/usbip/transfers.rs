@@ -1,7 +1,6 @@
 //! What a well-behaved server and the client say to each other.
 
 use std::io::Read;
-use std::os::fd::OwnedFd;
 
 use outboard_core::usb::transfer::{Operation, TransferError};
 use outboard_core::usb::transport::Transport;
@@ -94,7 +93,7 @@ fn submissions_of_one_turn_leave_by_one_system_call() {
         assert_eq!(next(&mut theirs).unwrap(), []);
     });
     outboard_core::queue::DispatchQueue::run("client", outboard_core::queue::Clock::Real, |_| async {
-        let mut client = UsbIp::import(OwnedFd::from(ours), "3-1.2", "far").await.unwrap();
+        let mut client = UsbIp::import(ours, "3-1.2", "far").await.unwrap();
         for token in 0..10 {
             submit(&mut client, urb(token, 0x81, &[0; 512]));
             submit(&mut client, urb(token + 10, 0x02, &[5; 100]));
