@@ -54,7 +54,10 @@ fn print(device: &Exported) {
     println!("{:<8} {vendor_id:04x}:{product_id:04x}  {speed}", printable(&device.bus_id));
     println!("         there: {}", printable(&device.path));
     let state = match device.configuration {
-        0 => "not configured there: its interfaces show when it is attached".to_owned(),
+        0 if device.interfaces.is_empty() => {
+            "not configured there; its interfaces show when it is attached".into()
+        }
+        0 => "not configured there".to_owned(),
         value => format!("configuration {value} of {}", device.configurations),
     };
     println!("         {state}");

@@ -37,8 +37,11 @@ pub(crate) fn run(context: &mut Context) -> Result<()> {
     result
 }
 
+/// Always into the same port; QEMU would take another one each time.
 pub(super) fn plug(context: &Context) -> Result<()> {
-    context.monitor("device_add usb-net,id=dongle,bus=xhci.0,netdev=lan,mac=52:54:00:12:34:56").map(drop)
+    context
+        .monitor("device_add usb-net,id=dongle,bus=xhci.0,port=1,netdev=lan,mac=52:54:00:12:34:56")
+        .map(drop)
 }
 
 fn plugged(context: &mut Context) -> Result<()> {

@@ -1,12 +1,22 @@
 //! The kernel's USB/IP server (usbip-host, and usbipd for its first messages) as the peer of our client: QEMU's usb-net, exported on the
 //! loopback interface and driven from there.
 
+use std::cell::Cell;
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::Command;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use outboard_core::action::{Action, Completion, Outcome};
+use outboard_core::buffer::BufferDescriptor;
+use outboard_core::queue::{Clock, DispatchQueue};
+use outboard_core::usb::transport::usbip::UsbIp;
+use outboard_core::usb::{
+    Bulk, Device, Direction, In, Interface, Recipient, RequestKind, SetupPacket, standard,
+};
 
 use super::usb_net::{HOST, LENGTH, PRODUCT, VENDOR, connect, datagrams, mbits, plug, reach};
 use crate::lab::context::Context;
@@ -128,6 +138,8 @@ fn plugged(context: &mut Context) -> Result<()> {
     })?;
     // The kernel's server gives a device away again only once it has cleaned up after the last client.
     available(&device)?;
+    operations(&bus_id).context("what only repairs need")?;
+    available(&device)?;
     let mut program = Program::start(&mut outboard(&["attach", "--no-reconnect", &url]))?;
     let line = Line::parse(&program.line()?)?;
     connect(&line.interface)?;
@@ -136,6 +148,51 @@ fn plugged(context: &mut Context) -> Result<()> {
     ensure!(status.code() == Some(UNPLUGGED), "the connection was lost: {status}, not {UNPLUGGED}");
     drop(server);
     Ok(())
+}
+
+/// What the command does only when something is broken: transfers that are ended early, a halt that is cleared, a reset of the port that leaves
+/// the alternate setting as it was.
+fn operations(bus_id: &str) -> Result<()> {
+    let socket = OwnedFd::from(TcpStream::connect(SERVER)?);
+    DispatchQueue::run("usbip", Clock::Real, |_| async {
+        let device = Device::open(UsbIp::import(socket, bus_id, "lab").await?).await?;
+        // QEMU's ECM: configuration 1, data interface 1, whose alternate setting 1 has the endpoints.
+        device.set_configuration(1).await?;
+        let data = device.interface(1)?;
+        data.select_alternate(1).await?;
+        let pipe = data.first_pipe::<Bulk, In>()?;
+        for round in 0..2 {
+            // A frame or two may really arrive.
+            let cancelled = Rc::new(Cell::new(0));
+            let action = Action::new({
+                let cancelled = cancelled.clone();
+                move |done: Completion<BufferDescriptor<In>>| {
+                    cancelled.set(cancelled.get() + u32::from(done.outcome == Outcome::Cancelled));
+                }
+            });
+            for buffer in pipe.buffers(1514, 16) {
+                pipe.async_io(buffer, &action).map_err(|rejected| rejected.error)?;
+            }
+            // Behind a request, so that they have reached the server.
+            ensure!(alternate(&data).await? == 1, "the alternate setting was lost in round {round}");
+            pipe.abort().await;
+            ensure!(pipe.in_flight() == 0, "{} transfers are still out", pipe.in_flight());
+            ensure!(cancelled.get() > 0, "no transfer was cancelled in round {round}");
+            pipe.clear_stall().await?;
+            device.reset().await?;
+        }
+        ensure!(alternate(&data).await? == 1, "the reset lost the alternate setting");
+        Ok(())
+    })?
+}
+
+/// What the device says.
+async fn alternate(interface: &Interface) -> Result<u8> {
+    let (direction, kind) = (Direction::In, RequestKind::Standard);
+    let (request, number) = (standard::GET_INTERFACE, interface.number().into());
+    let setup = SetupPacket::new(direction, kind, Recipient::Interface, request, 0, number, 1);
+    let answer = interface.request_in(setup).await?;
+    answer.first().copied().context("GET_INTERFACE was answered with nothing")
 }
 
 /// Has usbip-host take a device from the kernel's drivers.
