@@ -6,7 +6,7 @@ mod url;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use outboard_core::usb::transport::usbip::UsbIp;
+use outboard_core::usb::transport::usbip::{IMPORT, LIST, UsbIp};
 use outboard_core::{Error, ErrorKind};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
@@ -66,27 +66,71 @@ pub(crate) async fn import(url: &Url, bus_id: &str) -> Result<UsbIp, Failure> {
 pub(crate) fn failure(url: &Url, error: Error) -> Failure {
     let text = error.to_string();
     let server = url.with(None);
-    match (error.operation(), error.kind()) {
-        // Of the device, not of the server.
-        ("read the descriptors" | "ask for the configuration", ErrorKind::Unplugged) => {
-            Failure::new(Cause::Server, text)
-        }
-        ("read the descriptors" | "ask for the configuration", _) => error.into(),
-        (_, ErrorKind::NotFound) => Failure::new(Cause::NoSuchDevice, text)
+    if !matches!(error.operation(), IMPORT | LIST) && error.kind() != ErrorKind::Unplugged {
+        // The device's own fault.
+        return error.into();
+    }
+    match error.kind() {
+        ErrorKind::NotFound => Failure::new(Cause::NoSuchDevice, text)
             .with_hint(format!("`outboard list {server}` shows what it exports.")),
-        (_, ErrorKind::Busy) => Failure::new(Cause::Busy, text)
+        ErrorKind::Busy => Failure::new(Cause::Busy, text)
             .with_hint("Detach it where it is in use (on Linux: usbip detach)."),
-        (_, ErrorKind::Refused) => Failure::new(Cause::Server, text).with_hint(
+        ErrorKind::Refused => Failure::new(Cause::Server, text).with_hint(
             "Servers refuse so what is not bound to usbip-host, and what is in use; their log says more.",
         ),
-        (_, ErrorKind::Unsupported) => Failure::new(Cause::Server, text)
+        ErrorKind::Unsupported => Failure::new(Cause::Server, text)
             .with_hint("What listens there speaks another version of USB/IP, or something else."),
-        (_, ErrorKind::Malformed | ErrorKind::TimedOut | ErrorKind::Unplugged) => Failure::new(
+        ErrorKind::Malformed | ErrorKind::TimedOut | ErrorKind::Unplugged => Failure::new(
             Cause::Server,
             text,
         )
         .with_hint(format!("Is it a USB/IP server that listens at {}? Its log may say more.", url.server())),
-        (_, ErrorKind::System) => Failure::new(Cause::Server, text),
+        ErrorKind::System => Failure::new(Cause::Server, text),
         _ => error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddrV4};
+
+    use outboard_core::queue::{Clock, DispatchQueue};
+    use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
+
+    use super::*;
+
+    #[test]
+    fn nobody_listens() {
+        // Held, so that nobody else can take the port, and without listening.
+        let holder = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        bind(&holder, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = SocketAddrV4::try_from(getsockname(&holder).unwrap()).unwrap().port();
+        let url = Url::parse(&format!("usbip://127.0.0.1:{port}/1-1")).unwrap();
+        let failure = DispatchQueue::run("test", Clock::Real, |_| async { connect(&url).await.unwrap_err() });
+        let failure = failure.unwrap();
+        assert_eq!((failure.cause(), failure.code()), (Cause::Server, 10));
+        assert_eq!(failure.to_string(), format!("nobody listens at 127.0.0.1:{port}"));
+        assert!(failure.hint().is_some_and(|hint| hint.contains("usbipd")));
+    }
+
+    #[test]
+    fn refusals_have_exit_codes_of_their_own() {
+        let url = Url::parse("usbip://far/1-1").unwrap();
+        for (operation, kind, code) in [
+            ("import", ErrorKind::NotFound, 4),
+            ("import", ErrorKind::Busy, 8),
+            ("import", ErrorKind::Refused, 10),
+            ("import", ErrorKind::Unsupported, 10),
+            ("import", ErrorKind::Malformed, 10),
+            ("import", ErrorKind::TimedOut, 10),
+            ("import", ErrorKind::Unplugged, 10),
+            ("read the descriptors", ErrorKind::Malformed, 9),
+            ("read the descriptors", ErrorKind::TimedOut, 9),
+            ("read the descriptors", ErrorKind::Unplugged, 10),
+        ] {
+            let failure = failure(&url, Error::new(kind, operation, "why").device("usbip://far/1-1"));
+            assert_eq!(failure.code(), code, "{operation}, {kind}");
+            assert_eq!(failure.to_string(), format!("usbip://far/1-1: {operation}: why"));
+        }
     }
 }

@@ -26,7 +26,7 @@ use rustix::net::Shutdown;
 use tokio::time::Sleep;
 
 pub use describe::REQUEST_TIMEOUT;
-pub use handshake::{ANSWER_TIMEOUT, list};
+pub use handshake::{ANSWER_TIMEOUT, IMPORT, LIST, list};
 pub use loss::{Fate, Loss};
 
 use self::describe::{Layout, describe};
@@ -65,8 +65,8 @@ pub struct UsbIp {
     /// What was cancelled before it was sent, on its way back.
     finished: Vec<Done>,
     waker: Option<Waker>,
-    /// Since when the server has owed the end of an unlink.
-    unlink_timer: Option<Pin<Box<Sleep>>>,
+    /// Until when the server has to answer an unlink, and how many it had answered when that began.
+    unlink_timer: Option<(Pin<Box<Sleep>>, u64)>,
     fate: Fate,
     over: bool,
 }
@@ -84,11 +84,11 @@ impl UsbIp {
     }
 
     async fn import_unnamed(fd: OwnedFd, bus_id: &str, name: &str) -> Result<Self> {
-        let stream = stream::prepare(fd).map_err(|error| Error::os("import", error))?;
+        let stream = stream::prepare(fd).map_err(|error| Error::os(IMPORT, error))?;
         let exported = handshake::import(&stream, bus_id).await?;
         let Some(speed) = speed_of(exported.speed) else {
             let reason = format!("is {}; 1 to 6 are known", exported.speed);
-            return Err(Error::new(ErrorKind::Malformed, "import", reason).field("speed"));
+            return Err(Error::new(ErrorKind::Malformed, IMPORT, reason).field("speed"));
         };
         let info =
             DeviceInfo { name: name.to_owned(), speed, descriptors: Vec::new(), configuration: Some(0) };
@@ -241,7 +241,7 @@ impl UsbIp {
         }
     }
 
-    /// Is an unlink overdue? The time runs anew whenever all have been answered.
+    /// Is an unlink overdue? The time runs anew with each that is answered.
     fn check_unlinks(&mut self, context: &mut Context<'_>) -> Result<(), Loss> {
         if self.table.unlinks() == 0 {
             self.unlink_timer = None;
@@ -250,7 +250,13 @@ impl UsbIp {
         if self.table.unlinks() > MOST_UNLINKS {
             return Err(Loss::Unanswered);
         }
-        let timer = self.unlink_timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(UNLINK_TIMEOUT)));
+        let answered = self.table.answered_unlinks();
+        let begin = || (Box::pin(tokio::time::sleep(UNLINK_TIMEOUT)), answered);
+        let (timer, before) = self.unlink_timer.get_or_insert_with(begin);
+        if *before != answered {
+            *before = answered;
+            timer.as_mut().reset(tokio::time::Instant::now() + UNLINK_TIMEOUT);
+        }
         match timer.as_mut().poll(context) {
             Poll::Ready(()) => Err(Loss::Unanswered),
             Poll::Pending => Ok(()),

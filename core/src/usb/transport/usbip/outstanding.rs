@@ -71,6 +71,8 @@ pub(super) struct Outstanding {
     entries: Vec<Entry>,
     transfers: usize,
     unlinks: usize,
+    /// Unlinks that were answered since the beginning.
+    answered: u64,
     next: u32,
     /// The number of a token's transfer; 0 for none.
     by_token: Vec<u32>,
@@ -84,6 +86,7 @@ impl Outstanding {
             entries: (0..SMALLEST).map(|_| Entry::Free).collect(),
             transfers: 0,
             unlinks: 0,
+            answered: 0,
             next: 1,
             by_token: Vec::new(),
             ghosts: VecDeque::with_capacity(GHOSTS),
@@ -96,6 +99,10 @@ impl Outstanding {
 
     pub(super) fn unlinks(&self) -> usize {
         self.unlinks
+    }
+
+    pub(super) fn answered_unlinks(&self) -> u64 {
+        self.answered
     }
 
     fn index(&self, seqnum: u32) -> usize {
@@ -190,6 +197,7 @@ impl Outstanding {
         }
         self.entries[index] = Entry::Free;
         self.unlinks -= 1;
+        self.answered += 1;
         Some(victim)
     }
 
