@@ -482,6 +482,29 @@ fn the_descriptors_are_all_that_a_successor_needs() {
     assert_eq!(Tap::from_fd(null.into()).unwrap_err().kind(), ErrorKind::Unsupported);
 }
 
+/// What a person did to an interface stays while nobody serves it.
+#[test]
+fn copies_of_the_descriptors_keep_the_interface() {
+    let Some(namespace) = Namespace::new("copies_of_the_descriptors_keep_the_interface") else { return };
+    let mut tap = namespace.tap(&TapOptions::default());
+    namespace.ip("addr add 10.77.0.1/24 dev ecm0");
+    namespace.ip("link set ecm0 up");
+    tap.set_carrier(true).unwrap();
+    let kept = tap.try_clone_fds().unwrap();
+    drop(tap);
+    assert!(namespace.exec("ip addr show dev ecm0").contains("10.77.0.1/24"));
+
+    let mut tap = namespace.run(|| Tap::from_fds(kept).unwrap());
+    expect(&mut tap, "still up", false, |wish| wish.up);
+    let frame = TcpTemplate::default().frame(0, b"x");
+    assert_eq!(tap.receive(&mut [VecBuffer::from(frame)]).unwrap().delivered, 1);
+    tap.set_carrier(false).unwrap();
+    assert_eq!(namespace.exec("cat /sys/class/net/ecm0/carrier"), "0\n");
+    drop(tap);
+    let links = namespace.exec("ip link");
+    assert!(!links.contains("ecm0"), "nobody keeps it any more: {links}");
+}
+
 #[test]
 fn a_deleted_interface_and_a_taken_name_are_clear_errors() {
     let Some(namespace) = Namespace::new("a_deleted_interface_and_a_taken_name_are_clear_errors") else {

@@ -3,16 +3,17 @@
 //!
 //! The process is this program again (`outboard driver NAME`), with the socket of [`outboard_core::host`] as its standard input.
 
-use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use outboard_core::host::{
-    Ethernet, EthernetStatus, Failure as Refusal, ManagerEnd, ToDriver, ToManager, Trace, TransportKind,
+    Ethernet, EthernetStatus, Failure as Refusal, ManagerEnd, ToDriver, ToManager, TransportKind,
 };
 use outboard_core::{Error, ErrorKind, Result};
+
+use crate::trace::Trace;
 
 /// How long a driver that was told to stop, or that has closed its socket, may take to exit before it is killed.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -48,15 +49,15 @@ impl DriverProcess {
         device: &str,
         transport: TransportKind,
         fd: BorrowedFd<'_>,
-        trace: Option<(File, Trace)>,
+        trace: Option<&Trace>,
         generation: u64,
     ) -> Result<Self> {
         let (channel, theirs) = ManagerEnd::pair(generation)?;
         let child = spawn(driver, theirs, generation)
             .map_err(|error| Error::os("start the driver's process", error).device(device))?;
         let this = Self { child, channel, device: device.to_owned() };
-        let (file, trace) = trace.unzip();
-        let fds: Vec<_> = [fd].into_iter().chain(file.as_ref().map(AsFd::as_fd)).collect();
+        let fds: Vec<_> = [fd].into_iter().chain(trace.map(|trace| trace.file().as_fd())).collect();
+        let trace = trace.map(Trace::to_message);
         this.channel.send(&ToDriver::Start { device: device.to_owned(), transport, trace }, &fds)?;
         Ok(this)
     }

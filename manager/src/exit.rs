@@ -11,13 +11,14 @@ Exit codes:
    0  done; the device was given back
    1  something else failed
    2  the command line is wrong
-   3  the device was unplugged while it was in use
+   3  the device was unplugged, or the connection to it lost, while it was in use
    4  no such device
    5  more than one device fits
    6  no driver fits the device
    7  a right is missing: root, /dev/net/tun, the device node
    8  the device or a name is in use
-   9  the device is broken: its descriptors or answers make no sense, or it stalls what it must not";
+   9  the device is broken: its descriptors or answers make no sense, or it stalls what it must not
+  10  the USB/IP server cannot be reached, refuses, or does not speak the protocol";
 
 /// Why the command failed.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub(crate) struct Failure {
 pub(crate) enum Cause {
     /// None of the others.
     Other,
+    /// The command line makes no sense.
+    CommandLine,
     /// The device went away.
     Unplugged,
     /// There is none.
@@ -48,6 +51,8 @@ pub(crate) enum Cause {
     Busy,
     /// The device does not do what it says.
     BrokenDevice,
+    /// The server that exports the device does not.
+    Server,
 }
 
 impl Failure {
@@ -82,6 +87,7 @@ impl Failure {
     pub(crate) fn code(&self) -> u8 {
         match self.cause {
             Cause::Other => 1,
+            Cause::CommandLine => 2,
             Cause::Unplugged => 3,
             Cause::NoSuchDevice => 4,
             Cause::Ambiguous => 5,
@@ -89,7 +95,13 @@ impl Failure {
             Cause::Right => 7,
             Cause::Busy => 8,
             Cause::BrokenDevice => 9,
+            Cause::Server => 10,
         }
+    }
+
+    /// What scripts can tell apart.
+    pub(crate) fn cause(&self) -> Cause {
+        self.cause
     }
 }
 

@@ -11,6 +11,7 @@ mod statistics;
 mod sys;
 mod trace;
 mod tun;
+mod usbip;
 
 use std::process::ExitCode;
 

@@ -1,7 +1,7 @@
 //! Which driver fits a device, and why the others do not. It must not know how a driver works.
 
+use outboard_core::usb::Speed;
 use outboard_core::usb::descriptor::DeviceDescriptors;
-use outboard_core::usb::discovery::Found;
 use outboard_usb_ecm::proto::function::{self, Candidate, EcmFunction};
 use outboard_usb_ecm::proto::quirks::Quirks;
 
@@ -14,23 +14,25 @@ pub(crate) struct Verdict {
     pub(crate) reasons: Vec<String>,
 }
 
-/// Asks the drivers. There is one so far.
-pub(crate) fn look_at(device: &Found) -> Verdict {
-    let descriptors = match DeviceDescriptors::parse_at(&device.descriptors, device.speed) {
+/// Asks the drivers about a device with these descriptors (its own and all configurations) and this active configuration. There is one driver
+/// so far.
+pub(crate) fn look_at(descriptors: &[u8], speed: Speed, configuration: Option<u8>) -> Verdict {
+    let descriptors = match DeviceDescriptors::parse_at(descriptors, speed) {
         Ok(descriptors) => descriptors,
         Err(malformed) => return Verdict { function: None, reasons: vec![malformed.to_string()] },
     };
-    let quirks = Quirks::of(device.vendor_id, device.product_id);
-    let candidates = function::find(&descriptors, &quirks, device.configuration);
-    let mut reasons: Vec<String> = candidates.iter().map(|candidate| reason(candidate, device)).collect();
+    let quirks = Quirks::of(descriptors.device.vendor_id, descriptors.device.product_id);
+    let candidates = function::find(&descriptors, &quirks, configuration);
+    let mut reasons: Vec<String> =
+        candidates.iter().map(|candidate| reason(candidate, configuration)).collect();
     reasons.extend(descriptors.malformed.iter().map(ToString::to_string));
     Verdict { function: function::best(&candidates).cloned(), reasons }
 }
 
-fn reason(candidate: &Candidate, device: &Found) -> String {
+fn reason(candidate: &Candidate, configuration: Option<u8>) -> String {
     let mut text = candidate.to_string();
     if let Ok(function) = &candidate.verdict {
-        if device.configuration != Some(function.configuration) {
+        if configuration != Some(function.configuration) {
             text.push_str(" (the configuration has to be switched)");
         }
         for finding in &function.findings {

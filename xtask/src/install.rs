@@ -52,6 +52,8 @@ const TOOLS: &[Tool] = &[
     Tool { needs: &[Need::Unit], program: "tshark", package: "tshark" },
     // Its DHCP client configures an interface; virtme-ng packs it into the guest's initial RAM disk.
     Tool { needs: &[Need::Unit, Need::Lab], program: "busybox", package: "busybox-static" },
+    // The server and the client of the kernel's own USB/IP.
+    Tool { needs: &[Need::Lab], program: "usbipd", package: "usbip" },
     // virtme-ng is a Python program.
     Tool { needs: &[Need::Lab], program: "python3", package: "python3" },
     // libFuzzer is C++.

@@ -1,13 +1,8 @@
 //! No memory is allocated for a transfer: from its submission over the in-process transport or over USB/IP, through the driver's handler, to
 //! the next submission of the same buffer. It must not know what is transferred.
 
-// The other tests of USB/IP use the rest of it.
-#[allow(dead_code)]
-#[path = "../usbip/peer.rs"]
-mod peer;
 mod sys;
-
-use std::os::unix::net::UnixStream;
+mod usbip;
 
 use std::time::Instant;
 
@@ -20,7 +15,6 @@ use outboard_core::usb::trace::{Options, TraceFile};
 use outboard_core::usb::transport::Transport;
 use outboard_core::usb::transport::in_process::{DeviceModel, Handshake, InProcess};
 use outboard_core::usb::transport::record::{Event, Recorded, Recorder};
-use outboard_core::usb::transport::usbip::UsbIp;
 use outboard_core::usb::{Bulk, Device, In, Interface, Out, Pipe, Speed};
 
 #[global_allocator]
@@ -178,30 +172,4 @@ fn a_traced_transfer_allocates_nothing() {
         Box::new(Recorded::new(model, trace))
     });
     assert_eq!(allocated, 0, "allocations in {MEASURED} transfers");
-}
-
-/// A server that answers everything at once; what it allocates is its own thread's.
-fn serve(mut peer: peer::Peer) -> Result<(), peer::Over> {
-    peer.ready()?;
-    loop {
-        let command = peer.command()?;
-        if !command.is_submit() {
-            // What it was to end is answered already.
-            peer.send(&peer::unlinked(command.seqnum(), 0))?;
-            continue;
-        }
-        let data = if command.is_in() { vec![0x55; command.length()] } else { Vec::new() };
-        peer.returned(&command, 0, command.length(), &data)?;
-    }
-}
-
-#[test]
-fn a_transfer_over_usbip_allocates_nothing() {
-    let (ours, theirs) = UnixStream::pair().unwrap();
-    let server = std::thread::spawn(move || serve(peer::Peer::new(theirs, usize::MAX)).err());
-    let allocated = DispatchQueue::run("measured", Clock::Real, |_| async {
-        measure(Device::open(UsbIp::import(ours.into(), "3-1.2", "far").await.unwrap()).await.unwrap()).await
-    });
-    assert_eq!(allocated.unwrap(), 0, "allocations in {MEASURED} transfers");
-    server.join().unwrap();
 }

@@ -123,7 +123,7 @@ fn a_device_that_makes_no_sense_is_refused() {
     for (answers, field) in [
         (&*Vec::leak(vec![&device[..17]]), "bLength"),
         (Vec::leak(vec![&device[..18], &device[18..26]]), "bLength"),
-        (Vec::leak(vec![&device[..18], &device[18..27], &device[18..30]]), "wTotalLength"),
+        (Vec::leak(vec![&device[..18], &device[18..27], &device[18..26]]), "wTotalLength"),
         (Vec::leak(vec![&device[..18], &device[18..27], &device[18..], &[]]), "bConfigurationValue"),
     ] {
         let error = with(answers, 0);

@@ -1,7 +1,6 @@
 //! What a well-behaved server and the client say to each other.
 
 use std::io::Read;
-use std::os::fd::OwnedFd;
 
 use outboard_core::usb::transfer::{Operation, TransferError};
 use outboard_core::usb::transport::Transport;
@@ -94,7 +93,7 @@ fn submissions_of_one_turn_leave_by_one_system_call() {
         assert_eq!(next(&mut theirs).unwrap(), []);
     });
     outboard_core::queue::DispatchQueue::run("client", outboard_core::queue::Clock::Real, |_| async {
-        let mut client = UsbIp::import(OwnedFd::from(ours), "3-1.2", "far").await.unwrap();
+        let mut client = UsbIp::import(ours, "3-1.2", "far").await.unwrap();
         for token in 0..10 {
             submit(&mut client, urb(token, 0x81, &[0; 512]));
             submit(&mut client, urb(token + 10, 0x02, &[5; 100]));
@@ -192,13 +191,26 @@ fn operations_are_the_requests_that_servers_look_for() {
 #[test]
 fn an_interface_is_claimed_once() {
     play(
-        |_| Ok(()),
+        |peer| {
+            // Both begin at alternate setting 0, whoever had them before; the device need not agree.
+            expect(peer, [0x01, 11, 0, 0, 0, 0, 0, 0], STALL)?;
+            expect(peer, [0x01, 11, 0, 0, 1, 0, 0, 0], 0)?;
+            expect(peer, [0x01, 11, 2, 0, 1, 0, 0, 0], 0)?;
+            expect(peer, [0x01, 11, 0, 0, 1, 0, 0, 0], 0)?;
+            // Forgotten, and so not restored.
+            expect(peer, [0x23, 3, 4, 0, 1, 0, 0, 0], 0)
+        },
         async |mut client| {
             client.claim(0).unwrap();
             assert_eq!(client.claim(0).unwrap_err().kind(), ErrorKind::Busy);
             client.claim(1).unwrap();
-            client.release(0);
-            client.claim(0).unwrap();
+            let select = Operation::SetInterface { interface: 1, alternate: 2 };
+            submit(&mut client, command(1, select));
+            assert_eq!(ends(&mut client, 1).await, [(1, Ok(0), vec![])]);
+            client.release(1);
+            client.claim(1).unwrap();
+            submit(&mut client, command(2, Operation::Reset));
+            assert_eq!(ends(&mut client, 1).await, [(2, Ok(0), vec![])]);
         },
     );
 }

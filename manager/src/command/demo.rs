@@ -57,7 +57,7 @@ impl From<BusSpeed> for Speed {
 /// Runs the subcommand.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     tun::check()?;
-    let trace = arguments.trace.for_driver()?;
+    let trace = arguments.trace.make()?;
     let namespace = Namespace::enter()?;
     let options =
         Options { speed: arguments.speed.into(), duration: Duration::from_secs(arguments.seconds), trace };
@@ -140,6 +140,8 @@ impl Screen {
                 let (key, value) = as_json(step);
                 all.insert(key.to_owned(), value);
             }
+            // The link comes up in a moment, and its speed with it.
+            None if self.lease.is_none() && is_down(step) => {}
             None => {
                 let (label, text) = as_text(step);
                 println!("  {label:<12}{text}");
@@ -174,6 +176,10 @@ impl Screen {
             println!("{:#}", Value::Object(all));
         }
     }
+}
+
+fn is_down(step: &Step) -> bool {
+    matches!(step, Step::Interface { status, .. } if !status.link_up)
 }
 
 fn as_text(step: &Step) -> (&'static str, String) {

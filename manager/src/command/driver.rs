@@ -21,7 +21,7 @@ use outboard_core::{Error, ErrorKind, Result};
 use outboard_usb_ecm::driver::{EcmDriver, EcmStatus, Provider, Vended};
 
 use crate::exit::{Cause, Failure};
-use crate::trace::wrap_passed;
+use crate::trace::Trace;
 
 /// How long the manager may take to say what is to be driven, or to make the family's end.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -80,7 +80,7 @@ async fn drive(manager: &Rc<DriverEnd>) -> Result<()> {
         }
         Some(wish) => {
             let [fd, file] = exactly(started.fds)?;
-            (fd, Some((File::from(file), wish)))
+            (fd, Some(Trace::from_message(File::from(file), &wish)))
         }
     };
     let transport: Box<dyn Transport> = match transport {
@@ -88,7 +88,8 @@ async fn drive(manager: &Rc<DriverEnd>) -> Result<()> {
         TransportKind::UsbIp { bus_id } => Box::new(UsbIp::import(fd, &bus_id, &name).await?),
     };
     let device = Device::open(match trace {
-        Some((file, wish)) => wrap_passed(transport, file, &wish)?,
+        // Where it is plugged in, only the manager knows.
+        Some(trace) => trace.wrap(transport, (0, 0))?,
         None => transport,
     })
     .await?;

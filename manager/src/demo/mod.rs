@@ -9,7 +9,6 @@ mod namespace;
 mod probe;
 mod sys;
 
-use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -17,7 +16,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use outboard_core::family::ethernet::tap::{Tap, TapFds, TapOptions};
-use outboard_core::host::{Ethernet, EthernetStatus, Trace, TransportKind};
+use outboard_core::host::{Ethernet, EthernetStatus, TransportKind};
 use outboard_core::queue::{Clock, DispatchQueue};
 use outboard_core::usb::Speed;
 use outboard_core::{Error, ErrorKind, MacAddr, Result};
@@ -27,6 +26,7 @@ use outboard_virtual_devices::usbip::{Exports, serve_stream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::driver_process::{DriverProcess, Event};
+use crate::trace::Trace;
 pub(crate) use dhcp::Lease;
 pub(crate) use namespace::Namespace;
 pub(crate) use probe::{Page, Ping, Throughput};
@@ -42,7 +42,7 @@ pub(crate) struct Options {
     pub(crate) speed: Speed,
     /// Of each throughput measurement.
     pub(crate) duration: Duration,
-    pub(crate) trace: Option<(File, Trace)>,
+    pub(crate) trace: Option<Trace>,
 }
 
 /// What was done, in this order.
@@ -93,7 +93,8 @@ impl Demo {
             .spawn(move || plug_in(ours, speed))
             .map_err(os("start the virtual dongle"))?;
         let transport = TransportKind::UsbIp { bus_id: "1-1".to_owned() };
-        let driver = DriverProcess::start("usb-ecm", DEVICE, transport, theirs.as_fd(), options.trace, 1)?;
+        let driver =
+            DriverProcess::start("usb-ecm", DEVICE, transport, theirs.as_fd(), options.trace.as_ref(), 1)?;
         let this = Self {
             driver,
             namespace: Arc::new(namespace),

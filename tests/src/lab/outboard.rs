@@ -99,6 +99,16 @@ impl Program {
         }
     }
 
+    /// The next line that is like this; those before it are passed over.
+    pub(crate) fn line_with(&mut self, wanted: &str) -> Result<String> {
+        loop {
+            let line = self.line()?;
+            if line.contains(wanted) {
+                return Ok(line);
+            }
+        }
+    }
+
     /// Waits for its end.
     pub(crate) fn wait(&mut self) -> Result<ExitStatus> {
         let child = &mut self.child;

@@ -8,6 +8,7 @@ mod gadget;
 mod tracing;
 mod usb_net;
 mod usb_trace;
+mod usbip_host;
 
 use anyhow::Result;
 
@@ -48,6 +49,15 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         timeout: 300,
         alternates: false,
         run: usb_net::run,
+    },
+    Scenario {
+        name: "usbip-host",
+        about: "usb-net exported by the kernel's USB/IP server: checked traffic, then the connection is lost in every way and comes back.",
+        contenders: OURS,
+        default: OURS,
+        timeout: 300,
+        alternates: false,
+        run: usbip_host::run,
     },
     Scenario {
         name: "gadget-high",

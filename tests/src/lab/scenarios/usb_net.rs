@@ -13,16 +13,16 @@ use crate::lab::stream::{self, Pattern};
 use crate::lab::usb_device::UsbDevice;
 
 /// QEMU's usb-net (hw/usb/dev-network.c).
-const VENDOR: u16 = 0x0525;
+pub(super) const VENDOR: u16 = 0x0525;
 /// See [`VENDOR`].
-const PRODUCT: u16 = 0xa4a2;
+pub(super) const PRODUCT: u16 = 0xa4a2;
 
 /// QEMU's user network: the guest's usual address, and the host's loopback as the guest sees it.
 const ADDRESS: &str = "10.0.2.15/24";
-const HOST: [u8; 4] = [10, 0, 2, 2];
+pub(super) const HOST: [u8; 4] = [10, 0, 2, 2];
 
 /// Bytes of each checked TCP transfer. The device is full speed: about 1 MB/s at most.
-const LENGTH: u64 = 1_000_000;
+pub(super) const LENGTH: u64 = 1_000_000;
 
 /// Datagrams, from an empty one to the largest that a frame holds.
 const DATAGRAMS: u32 = 120;
@@ -37,15 +37,18 @@ pub(crate) fn run(context: &mut Context) -> Result<()> {
     result
 }
 
-fn plug(context: &Context) -> Result<()> {
-    context.monitor("device_add usb-net,id=dongle,bus=xhci.0,netdev=lan,mac=52:54:00:12:34:56").map(drop)
+/// Always into the same port; QEMU would take another one each time.
+pub(super) fn plug(context: &Context) -> Result<()> {
+    context
+        .monitor("device_add usb-net,id=dongle,bus=xhci.0,port=1,netdev=lan,mac=52:54:00:12:34:56")
+        .map(drop)
 }
 
 fn plugged(context: &mut Context) -> Result<()> {
     let device = UsbDevice::wait(VENDOR, PRODUCT)?;
     ensure!(device.speed()? == 12, "usb-net came up at {} Mbit/s, not at full speed", device.speed()?);
     let vended = Vended::take(context, context.contender, &device)?;
-    connect(&vended)?;
+    connect(&vended.interface)?;
     let mac = crate::lab::sysfs::read(format!("/sys/class/net/{}/address", vended.interface))?;
     // The MAC of iMACAddress is the host's end; QEMU derives it from the device's by setting the first byte to 0x40.
     context.note(format!("interface {} has the address {mac}", vended.interface));
@@ -61,7 +64,7 @@ fn plugged(context: &mut Context) -> Result<()> {
 
     let vended =
         Vended::take(context, context.contender, &device).context("take the device a second time")?;
-    connect(&vended)?;
+    connect(&vended.interface)?;
     unplug_during_transfer(context, peer)?;
     device.wait_gone()?;
     vended.unplugged()?;
@@ -70,21 +73,26 @@ fn plugged(context: &mut Context) -> Result<()> {
     let device = UsbDevice::wait(VENDOR, PRODUCT).context("plug it in again")?;
     let vended =
         Vended::take(context, context.contender, &device).context("after it was plugged in again")?;
-    connect(&vended)?;
+    connect(&vended.interface)?;
     stream::put(TcpStream::connect(peer)?, LENGTH / 10, 3).context("TCP after it was plugged in again")?;
     vended.release()
 }
 
 /// Address, carrier, ping.
-fn connect(vended: &Vended) -> Result<()> {
-    raise(&vended.interface, ADDRESS)?;
-    wait_carrier(&vended.interface, true)?;
+pub(super) fn connect(interface: &str) -> Result<()> {
+    raise(interface, ADDRESS)?;
+    reach(interface)
+}
+
+/// Carrier, ping.
+pub(super) fn reach(interface: &str) -> Result<()> {
+    wait_carrier(interface, true)?;
     ping("10.0.2.2", 5, 56).context("ping small")?;
     ping("10.0.2.2", 5, LARGEST as u32).context("ping full size")
 }
 
 /// Sends datagrams of growing size to the peer and wants each back unchanged.
-fn datagrams(peer: SocketAddr) -> Result<()> {
+pub(super) fn datagrams(peer: SocketAddr) -> Result<()> {
     let socket = UdpSocket::bind("0.0.0.0:0")?;
     socket.connect(peer)?;
     socket.set_read_timeout(Some(Duration::from_secs(5)))?;
@@ -135,6 +143,6 @@ fn received_bytes() -> Result<u64> {
     line.split_whitespace().nth(1).context("nstat's line is short")?.parse().context("nstat's count")
 }
 
-fn mbits(bytes: u64, since: Instant) -> f64 {
+pub(super) fn mbits(bytes: u64, since: Instant) -> f64 {
     bytes as f64 * 8.0 / 1e6 / since.elapsed().as_secs_f64()
 }

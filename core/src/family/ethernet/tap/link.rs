@@ -86,6 +86,11 @@ impl Link {
         [self.doorbell, self.question, self.multicast]
     }
 
+    pub(super) fn try_clone_fds(&self) -> Result<[OwnedFd; 3], Errno> {
+        let clone = |fd: &OwnedFd| rustix::io::fcntl_dupfd_cloexec(fd, 0);
+        Ok([clone(&self.doorbell)?, clone(&self.question)?, clone(&self.multicast)?])
+    }
+
     /// A socket in the interface's network namespace, for ioctls.
     pub(super) fn socket(&self) -> BorrowedFd<'_> {
         self.question.as_fd()

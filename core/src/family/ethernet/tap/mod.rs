@@ -145,6 +145,17 @@ impl Tap {
         TapFds { tun: self.tun, link: self.link.into_fds() }
     }
 
+    /// Further descriptors of the same interface. Whoever keeps them keeps the interface, with all that is known of it, when this end is
+    /// gone, and can serve it again ([`from_fds`](Self::from_fds)). Only one end may serve it at a time.
+    ///
+    /// # Errors
+    /// System: no descriptor is left.
+    pub fn try_clone_fds(&self) -> Result<TapFds> {
+        let failed = |error: Errno| self.failed("copy the descriptors", error);
+        let tun = rustix::io::fcntl_dupfd_cloexec(&self.tun, 0).map_err(failed)?;
+        Ok(TapFds { tun, link: self.link.try_clone_fds().map_err(failed)? })
+    }
+
     fn new(name: String, tun: OwnedFd, link: Link) -> Self {
         Self {
             name,

@@ -23,13 +23,6 @@ const READ_DESCRIPTORS: &str = "read the descriptors";
 const DEVICE_LENGTH: usize = 18;
 const CONFIGURATION_LENGTH: usize = 9;
 
-/// Endpoint addresses as a dense index: 16 numbers, two directions.
-pub(super) const ENDPOINTS: usize = 32;
-
-pub(super) fn index(endpoint: u8) -> usize {
-    usize::from(endpoint & 0x0f) | usize::from(endpoint >> 7) << 4
-}
-
 /// Reads the device descriptor and all configurations, and then which one is active.
 pub(super) async fn describe(device: &mut UsbIp) -> Result<(Vec<u8>, u8)> {
     let mut descriptors = read(device, kind::DEVICE, 0, DEVICE_LENGTH).await?;
@@ -65,8 +58,8 @@ async fn configuration(device: &mut UsbIp, n: u8) -> Result<Vec<u8>> {
     }
     let total = usize::from(u16::from_le_bytes([header[2], header[3]])).max(CONFIGURATION_LENGTH);
     let whole = read(device, kind::CONFIGURATION, n, total).await?;
-    // The length that the descriptor says must be the length that follows, or the next one could not be found.
-    if whole.len() < total {
+    // Some devices send less than they say. The parser copes with that, as Linux does, as long as there is a configuration at all.
+    if whole.len() < CONFIGURATION_LENGTH {
         return Err(short("wTotalLength", &whole, total));
     }
     Ok(whole)
@@ -110,22 +103,46 @@ async fn control(device: &mut UsbIp, setup: SetupPacket, operation: &'static str
     Ok(done.urb.buffer.space()[..done.urb.buffer.len()].to_vec())
 }
 
-/// The `interval` that USB/IP wants of each endpoint, which is that of the kernel's URBs: frames, or at high speed and above
-/// microframes; 0 for what is not periodic. A server refuses a periodic transfer without one and ends the connection.
-pub(super) fn intervals(descriptors: &[u8], speed: Speed, configuration: Option<u8>) -> [u32; ENDPOINTS] {
-    let mut intervals = [0; ENDPOINTS];
-    let Ok(parsed) = DeviceDescriptors::parse_at(descriptors, speed) else { return intervals };
-    let active = configuration.and_then(|value| parsed.configuration(value));
-    let settings = active.into_iter().flat_map(|active| &active.interfaces).flat_map(|one| &one.alternates);
-    for endpoint in settings.flat_map(|setting| &setting.endpoints) {
-        if endpoint.transfer_type == TransferType::Interrupt {
-            let said = endpoint.interval.max(1);
-            intervals[index(endpoint.address)] = match speed {
-                Speed::Low | Speed::Full => said.into(),
-                // bInterval is the exponent, from 1 to 16 (USB 2.0, Table 9-13).
-                Speed::High | Speed::Super | Speed::SuperPlus => 1 << (said.min(16) - 1),
-            };
+/// What the transport has to know of the active configuration.
+#[derive(Debug, Default)]
+pub(super) struct Layout {
+    /// The `interval` of interrupt endpoints, by address.
+    intervals: Vec<(u8, u32)>,
+    /// Interfaces with more than one alternate setting.
+    with_alternates: Vec<u8>,
+}
+
+impl Layout {
+    pub(super) fn of(descriptors: &[u8], speed: Speed, configuration: Option<u8>) -> Self {
+        let mut this = Self::default();
+        let Ok(parsed) = DeviceDescriptors::parse_at(descriptors, speed) else { return this };
+        let active = configuration.and_then(|value| parsed.configuration(value));
+        for interface in active.into_iter().flat_map(|active| &active.interfaces) {
+            if interface.alternates.len() > 1 {
+                this.with_alternates.push(interface.number);
+            }
+            for endpoint in interface.alternates.iter().flat_map(|setting| &setting.endpoints) {
+                if endpoint.transfer_type == TransferType::Interrupt {
+                    let said = endpoint.interval.max(1);
+                    let interval = match speed {
+                        Speed::Low | Speed::Full => said.into(),
+                        // bInterval is the exponent, from 1 to 16 (USB 2.0, Table 9-13).
+                        Speed::High | Speed::Super | Speed::SuperPlus => 1 << (said.min(16) - 1),
+                    };
+                    this.intervals.push((endpoint.address, interval));
+                }
+            }
         }
+        this
     }
-    intervals
+
+    /// The `interval` that USB/IP wants of an interrupt endpoint, which is that of the kernel's URBs: frames, or at high speed and above
+    /// microframes. Never 0: a server cannot submit such a transfer, and ends the connection.
+    pub(super) fn interval(&self, endpoint: u8) -> u32 {
+        self.intervals.iter().find(|(address, _)| *address == endpoint).map_or(1, |(_, interval)| *interval)
+    }
+
+    pub(super) fn has_alternates(&self, interface: u8) -> bool {
+        self.with_alternates.contains(&interface)
+    }
 }

@@ -14,8 +14,10 @@ use crate::usb::usbip::operation::{
 /// How long a server may take for its answer. The kernel's server resets the device before it gives it away.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-const LIST: &str = "list the server's devices";
-const IMPORT: &str = "import";
+/// The operation that errors of [`list`] name.
+pub const LIST: &str = "list the server's devices";
+/// The operation that errors of the server name when a device is imported; those of the device name others.
+pub const IMPORT: &str = "import";
 
 /// Asks for the devices that the server exports (OP_REQ_DEVLIST). The connection is of no use afterwards. On a queue.
 ///

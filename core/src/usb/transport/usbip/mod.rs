@@ -8,6 +8,7 @@
 mod describe;
 mod handshake;
 mod loss;
+mod message;
 mod outstanding;
 mod receive;
 mod send;
@@ -25,21 +26,21 @@ use rustix::net::Shutdown;
 use tokio::time::Sleep;
 
 pub use describe::REQUEST_TIMEOUT;
-pub use handshake::{ANSWER_TIMEOUT, list};
+pub use handshake::{ANSWER_TIMEOUT, IMPORT, LIST, list};
 pub use loss::{Fate, Loss};
 
-use self::describe::{ENDPOINTS, describe, index, intervals};
-use self::outstanding::{MOST, MOST_UNLINKS, Outstanding, Transfer};
+use self::describe::{Layout, describe};
+use self::outstanding::{MOST, MOST_UNLINKS, OWN, Outstanding, Transfer};
 use self::receive::Receiver;
 use self::send::Sender;
 use self::stream::Stream;
 use super::{DeviceInfo, Reaped, Transport};
 use crate::buffer::RawBuffer;
 use crate::error::{Error, ErrorKind, Result};
+use crate::usb::Direction;
 use crate::usb::transfer::{Done, Operation, Token, TransferError, Urb};
 use crate::usb::usbip::speed_of;
-use crate::usb::usbip::urb::{MOST_DATA, Submit, flags};
-use crate::usb::{Direction, Recipient, RequestKind, SetupPacket, TransferType, endpoint_number, standard};
+use crate::usb::usbip::urb::Submit;
 
 /// Ends taken per turn, so that one busy device leaves room for the other sources of its queue.
 const BATCH: usize = 64;
@@ -47,16 +48,12 @@ const BATCH: usize = 64;
 /// How long a server may take to end a transfer early. One that does not is of no use: the driver waits for its buffer.
 pub const UNLINK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// SetPortFeature(PORT_RESET) (USB 2.0, 11.24.2.13 and Table 11-17), which servers take as a reset of the device, whatever the port.
-const RESET: SetupPacket =
-    SetupPacket::new(Direction::Out, RequestKind::Class, Recipient::Other, standard::SET_FEATURE, 4, 1, 0);
-
 /// A device at the other end of a connection.
 pub struct UsbIp {
     info: DeviceInfo,
     stream: Stream,
     devid: u32,
-    intervals: [u32; ENDPOINTS],
+    layout: Layout,
     table: Outstanding,
     sender: Sender,
     receiver: Receiver,
@@ -68,8 +65,8 @@ pub struct UsbIp {
     /// What was cancelled before it was sent, on its way back.
     finished: Vec<Done>,
     waker: Option<Waker>,
-    /// Since when the server has owed the end of an unlink.
-    unlink_timer: Option<Pin<Box<Sleep>>>,
+    /// Until when the server has to answer an unlink, and how many it had answered when that began.
+    unlink_timer: Option<(Pin<Box<Sleep>>, u64)>,
     fate: Fate,
     over: bool,
 }
@@ -87,11 +84,11 @@ impl UsbIp {
     }
 
     async fn import_unnamed(fd: OwnedFd, bus_id: &str, name: &str) -> Result<Self> {
-        let stream = stream::prepare(fd).map_err(|error| Error::os("import", error))?;
+        let stream = stream::prepare(fd).map_err(|error| Error::os(IMPORT, error))?;
         let exported = handshake::import(&stream, bus_id).await?;
         let Some(speed) = speed_of(exported.speed) else {
             let reason = format!("is {}; 1 to 6 are known", exported.speed);
-            return Err(Error::new(ErrorKind::Malformed, "import", reason).field("speed"));
+            return Err(Error::new(ErrorKind::Malformed, IMPORT, reason).field("speed"));
         };
         let info =
             DeviceInfo { name: name.to_owned(), speed, descriptors: Vec::new(), configuration: Some(0) };
@@ -99,7 +96,7 @@ impl UsbIp {
             info,
             stream,
             devid: exported.devid(),
-            intervals: [0; ENDPOINTS],
+            layout: Layout::default(),
             table: Outstanding::new(),
             sender: Sender::default(),
             receiver: Receiver::new(),
@@ -115,8 +112,13 @@ impl UsbIp {
         let (descriptors, configuration) = describe(&mut this).await?;
         this.info.descriptors = descriptors;
         this.info.configuration = Some(configuration);
-        this.learn_intervals();
+        this.learn_layout();
         Ok(this)
+    }
+
+    /// The bus that the device is on at the server, and its address there.
+    pub fn place(&self) -> (u16, u16) {
+        ((self.devid >> 16) as u16, self.devid as u16)
     }
 
     /// Tells later why the connection was lost.
@@ -124,8 +126,8 @@ impl UsbIp {
         self.fate.clone()
     }
 
-    fn learn_intervals(&mut self) {
-        self.intervals = intervals(&self.info.descriptors, self.info.speed, self.info.configuration);
+    fn learn_layout(&mut self) {
+        self.layout = Layout::of(&self.info.descriptors, self.info.speed, self.info.configuration);
     }
 
     fn wake(&mut self) {
@@ -134,63 +136,20 @@ impl UsbIp {
         }
     }
 
-    /// The message that a request is sent as.
-    fn message(&self, urb: &Urb) -> Result<Submit, Errno> {
-        let too_long = |length: usize| match u32::try_from(length) {
-            Ok(length) if length <= MOST_DATA => Ok(length),
-            _ => Err(Errno::MSGSIZE),
-        };
-        match urb.operation {
-            Operation::Transfer { endpoint, transfer_type, request, zero_packet } => {
-                let (direction, number) = (Direction::of(endpoint), endpoint_number(endpoint));
-                let (length, flags) = match direction {
-                    Direction::In => (request.min(urb.buffer.capacity()), flags::DIR_IN),
-                    Direction::Out if zero_packet && transfer_type == TransferType::Bulk => {
-                        (urb.buffer.len(), flags::ZERO_PACKET)
-                    }
-                    Direction::Out => (urb.buffer.len(), 0),
-                };
-                Ok(Submit {
-                    seqnum: 0,
-                    devid: self.devid,
-                    direction,
-                    endpoint: number,
-                    flags,
-                    length: too_long(length)?,
-                    interval: match transfer_type {
-                        TransferType::Interrupt => self.intervals[index(endpoint)].max(1),
-                        _ => 0,
-                    },
-                    setup: SetupPacket::from_bytes([0; 8]),
-                })
-            }
-            Operation::Control(setup) => {
-                let length = usize::from(setup.length).min(urb.buffer.capacity());
-                Ok(self.control(SetupPacket { length: length as u16, ..setup }))
-            }
-            operation => Ok(self.control(standard_request(operation).unwrap_or(RESET))),
-        }
-    }
-
-    fn control(&self, setup: SetupPacket) -> Submit {
-        // Without a data stage there is nothing to come in (USB 2.0, 9.3.1).
-        let direction = if setup.length == 0 { Direction::Out } else { setup.direction() };
-        let flags = if direction == Direction::In { flags::DIR_IN } else { 0 };
-        Submit {
-            seqnum: 0,
-            devid: self.devid,
-            direction,
-            endpoint: 0,
-            flags,
-            length: setup.length.into(),
-            interval: 0,
-            setup,
-        }
+    fn send(&mut self, urb: Urb, submit: Submit, stage: usize) {
+        let seqnum = self.table.add(urb, submit, stage);
+        self.sender.push(seqnum);
     }
 
     /// A transfer has ended at the server. What is one operation to us may take another message.
     fn ended(&mut self, transfer: Transfer, status: Result<usize, TransferError>, done: &mut Vec<Done>) {
         let Transfer { urb, stage, unlinked, .. } = transfer;
+        if urb.token == OWN {
+            if let Err(error) = status {
+                tracing::debug!(device = %self.info.name, %error, "alternate setting 0 could not be selected");
+            }
+            return;
+        }
         let status = match urb.operation {
             Operation::SetInterface { interface, alternate } if status.is_ok() => {
                 self.remember(interface, alternate);
@@ -199,16 +158,11 @@ impl UsbIp {
             Operation::SetConfiguration(value) if status.is_ok() => {
                 self.info.configuration = Some(value);
                 self.alternates.clear();
-                self.learn_intervals();
+                self.learn_layout();
                 status
             }
             Operation::Reset => match self.reset_stage(stage, status, unlinked) {
-                Ok(next) => {
-                    let submit = self.control(next);
-                    let seqnum = self.table.add(urb, submit, stage + 1);
-                    self.sender.push(seqnum);
-                    return;
-                }
+                Ok(next) => return self.send(urb, next, stage + 1),
                 Err(status) => status,
             },
             _ => status,
@@ -230,7 +184,7 @@ impl UsbIp {
         stage: usize,
         status: Result<usize, TransferError>,
         unlinked: bool,
-    ) -> Result<SetupPacket, Result<usize, TransferError>> {
+    ) -> Result<Submit, Result<usize, TransferError>> {
         match (stage, status) {
             (0, Ok(_)) => self.restoring = None,
             // Linux resets the device, and then also hands it the request (stub_rx.c, "harmless?"). It is none of a device that is no hub.
@@ -246,8 +200,7 @@ impl UsbIp {
         }
         match self.alternates.get(stage) {
             Some((interface, alternate)) if !unlinked => {
-                let (interface, alternate) = (*interface, *alternate);
-                Ok(standard_request(Operation::SetInterface { interface, alternate }).unwrap_or(RESET))
+                Ok(message::set_interface(self.devid, *interface, *alternate))
             }
             Some(_) => Err(Err(TransferError::Cancelled)),
             None => Err(self.restoring.take().map_or(Ok(0), Err)),
@@ -293,7 +246,7 @@ impl UsbIp {
         }
     }
 
-    /// Is an unlink overdue? The time runs anew whenever all have been answered.
+    /// Is an unlink overdue? The time runs anew with each that is answered.
     fn check_unlinks(&mut self, context: &mut Context<'_>) -> Result<(), Loss> {
         if self.table.unlinks() == 0 {
             self.unlink_timer = None;
@@ -302,7 +255,13 @@ impl UsbIp {
         if self.table.unlinks() > MOST_UNLINKS {
             return Err(Loss::Unanswered);
         }
-        let timer = self.unlink_timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(UNLINK_TIMEOUT)));
+        let answered = self.table.answered_unlinks();
+        let begin = || (Box::pin(tokio::time::sleep(UNLINK_TIMEOUT)), answered);
+        let (timer, before) = self.unlink_timer.get_or_insert_with(begin);
+        if *before != answered {
+            *before = answered;
+            timer.as_mut().reset(tokio::time::Instant::now() + UNLINK_TIMEOUT);
+        }
         match timer.as_mut().poll(context) {
             Poll::Ready(()) => Err(Loss::Unanswered),
             Poll::Pending => Ok(()),
@@ -330,25 +289,6 @@ impl UsbIp {
     }
 }
 
-/// The request that an operation is (USB 2.0, 9.4); `None` for those that are more or something else.
-fn standard_request(operation: Operation) -> Option<SetupPacket> {
-    let request = |recipient, request, value, index| {
-        Some(SetupPacket::new(Direction::Out, RequestKind::Standard, recipient, request, value, index, 0))
-    };
-    match operation {
-        Operation::SetConfiguration(value) => {
-            request(Recipient::Device, standard::SET_CONFIGURATION, value.into(), 0)
-        }
-        Operation::SetInterface { interface, alternate } => {
-            request(Recipient::Interface, standard::SET_INTERFACE, alternate.into(), interface.into())
-        }
-        Operation::ClearHalt { endpoint } => {
-            request(Recipient::Endpoint, standard::CLEAR_FEATURE, standard::ENDPOINT_HALT, endpoint.into())
-        }
-        Operation::Transfer { .. } | Operation::Control(_) | Operation::Reset => None,
-    }
-}
-
 impl Transport for UsbIp {
     fn info(&self) -> &DeviceInfo {
         &self.info
@@ -361,10 +301,9 @@ impl Transport for UsbIp {
         if self.table.transfers() == MOST {
             return Err((TransferError::Refused(Errno::NOBUFS.raw_os_error()), urb));
         }
-        match self.message(&urb) {
+        match message::of(&urb, self.devid, &self.layout) {
             Ok(submit) => {
-                let seqnum = self.table.add(urb, submit, 0);
-                self.sender.push(seqnum);
+                self.send(urb, submit, 0);
                 self.wake();
                 Ok(())
             }
@@ -420,6 +359,14 @@ impl Transport for UsbIp {
                 .interface(interface));
         }
         self.claimed.push(interface);
+        // Whoever had it before, here or as another client, may have left another setting.
+        self.remember(interface, 0);
+        if self.layout.has_alternates(interface) && !self.over {
+            let operation = Operation::SetInterface { interface, alternate: 0 };
+            let submit = message::set_interface(self.devid, interface, 0);
+            self.send(Urb { token: OWN, operation, buffer: RawBuffer::heap(0) }, submit, 0);
+            self.wake();
+        }
         Ok(())
     }
 

@@ -18,6 +18,9 @@ pub(super) const MOST_UNLINKS: usize = 1 << 12;
 /// Transfers remembered after their unlink was answered with anything but -ECONNRESET; see [`Outstanding::forget`].
 const GHOSTS: usize = 64;
 
+/// The token of what the transport sends of its own accord, whose end nobody waits for.
+pub(super) const OWN: Token = Token(u32::MAX);
+
 /// The smallest table.
 const SMALLEST: usize = 64;
 
@@ -68,6 +71,8 @@ pub(super) struct Outstanding {
     entries: Vec<Entry>,
     transfers: usize,
     unlinks: usize,
+    /// Unlinks that were answered since the beginning.
+    answered: u64,
     next: u32,
     /// The number of a token's transfer; 0 for none.
     by_token: Vec<u32>,
@@ -81,6 +86,7 @@ impl Outstanding {
             entries: (0..SMALLEST).map(|_| Entry::Free).collect(),
             transfers: 0,
             unlinks: 0,
+            answered: 0,
             next: 1,
             by_token: Vec::new(),
             ghosts: VecDeque::with_capacity(GHOSTS),
@@ -93,6 +99,10 @@ impl Outstanding {
 
     pub(super) fn unlinks(&self) -> usize {
         self.unlinks
+    }
+
+    pub(super) fn answered_unlinks(&self) -> u64 {
+        self.answered
     }
 
     fn index(&self, seqnum: u32) -> usize {
@@ -127,11 +137,13 @@ impl Outstanding {
     /// Takes a transfer in and gives it its number.
     pub(super) fn add(&mut self, urb: Urb, submit: Submit, stage: usize) -> u32 {
         let seqnum = self.fresh();
-        let token = urb.token.0 as usize;
-        if self.by_token.len() <= token {
-            self.by_token.resize(token + 1, 0);
+        if urb.token != OWN {
+            let token = urb.token.0 as usize;
+            if self.by_token.len() <= token {
+                self.by_token.resize(token + 1, 0);
+            }
+            self.by_token[token] = seqnum;
         }
-        self.by_token[token] = seqnum;
         let submit = Submit { seqnum, ..submit };
         let (header, index) = (submit.to_bytes(), self.index(seqnum));
         self.entries[index] =
@@ -169,7 +181,9 @@ impl Outstanding {
         let Entry::Transfer(transfer) = std::mem::replace(&mut self.entries[index], Entry::Free) else {
             return None;
         };
-        self.by_token[transfer.urb.token.0 as usize] = 0;
+        if transfer.urb.token != OWN {
+            self.by_token[transfer.urb.token.0 as usize] = 0;
+        }
         self.transfers -= 1;
         Some(transfer)
     }
@@ -183,18 +197,19 @@ impl Outstanding {
         }
         self.entries[index] = Entry::Free;
         self.unlinks -= 1;
+        self.answered += 1;
         Some(victim)
     }
 
-    /// Takes out all there is, the oldest transfer first.
+    /// Takes out all there is, the oldest transfer first; what is our own is dropped.
     pub(super) fn take_all(&mut self) -> Vec<Transfer> {
         let mut numbers: Vec<u32> = self.by_token.iter().copied().filter(|seqnum| *seqnum != 0).collect();
         numbers.sort_unstable_by_key(|seqnum| std::cmp::Reverse(self.next.wrapping_sub(*seqnum)));
-        let transfers = numbers.into_iter().filter_map(|seqnum| self.take(seqnum)).collect();
+        let all = numbers.into_iter().filter_map(|seqnum| self.take(seqnum)).collect();
         self.entries.fill_with(|| Entry::Free);
-        self.unlinks = 0;
+        (self.transfers, self.unlinks) = (0, 0);
         self.ghosts.clear();
-        transfers
+        all
     }
 
     /// A transfer was given up, but its end may still come: the kernel's server answers an unlink with 0 both when the transfer's end

@@ -1,4 +1,6 @@
-//! `outboard list`: what is attached, who has it, which driver fits and why. It must not change anything.
+//! `outboard list`: what is attached, who has it, which driver fits and why; and what a USB/IP server exports. It must not change anything.
+
+mod remote;
 
 use outboard_core::usb::discovery::{self, Found};
 use serde_json::{Value, json};
@@ -7,9 +9,12 @@ use crate::exit::Failure;
 use crate::matching::{self, Verdict};
 use crate::output::{printable, product_name};
 
-/// Show attached USB devices, which driver fits each, and why.
+/// Show attached USB devices, which driver fits each, and why; or what another machine exports.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
+    /// A USB/IP server, to see its devices instead of this machine's.
+    #[arg(value_name = "usbip://HOST[:PORT]")]
+    server: Option<String>,
     /// Print JSON, for scripts.
     #[arg(long)]
     json: bool,
@@ -17,16 +22,23 @@ pub(crate) struct Arguments {
 
 /// Runs the subcommand.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    match &arguments.server {
+        Some(server) => remote::run(server, arguments.json),
+        None => local(arguments.json),
+    }
+}
+
+fn local(as_json: bool) -> Result<(), Failure> {
     let devices = discovery::list()?;
     let judged: Vec<(Found, Verdict)> = devices
         .into_iter()
         .map(|device| {
-            let verdict = matching::look_at(&device);
+            let verdict = matching::look_at(&device.descriptors, device.speed, device.configuration);
             (device, verdict)
         })
         .collect();
-    if arguments.json {
-        let all: Vec<Value> = judged.iter().map(|(device, verdict)| as_json(device, verdict)).collect();
+    if as_json {
+        let all: Vec<Value> = judged.iter().map(|(device, verdict)| describe(device, verdict)).collect();
         println!("{}", Value::Array(all));
         return Ok(());
     }
@@ -88,7 +100,7 @@ fn users(device: &Found) -> Vec<String> {
         .collect()
 }
 
-fn as_json(device: &Found, verdict: &Verdict) -> Value {
+fn describe(device: &Found, verdict: &Verdict) -> Value {
     let text = |text: &Option<String>| text.as_deref().map(printable);
     let drivers: Vec<Value> = device
         .drivers

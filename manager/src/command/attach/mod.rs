@@ -1,0 +1,162 @@
+//! `outboard attach`: takes one device, runs its driver in the foreground, prints what it vends, and gives the device back. It must not know
+//! the protocol that the driver speaks, nor how a device is reached.
+
+mod keeper;
+mod local;
+mod remote;
+mod signals;
+mod source;
+
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use outboard_core::family::ethernet::tap::{Tap, TapOptions};
+use outboard_core::queue::{Clock, DispatchQueue};
+use outboard_core::service::{Ending, Service};
+use outboard_core::usb::Device;
+use outboard_core::usb::transport::usbip::Loss;
+use outboard_core::{Error, ErrorKind};
+use outboard_usb_ecm::driver::{EcmDriver, Provider, Vended};
+
+use self::keeper::Keeper;
+use self::signals::{Asked, Signals};
+use self::source::{Opened, Source};
+use crate::exit::{Cause, Failure};
+use crate::statistics;
+use crate::trace::{Trace, TraceArguments};
+use crate::tun;
+
+/// Drive a device in the foreground; Ctrl-C gives it back.
+///
+/// Prints one line whenever what it vends changes: the network interface, its address, the link's speed and state.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Which device: where it is plugged in, as `outboard list` shows it (1-2.3), vendor and product (0525:a4a2), or one that another machine
+    /// exports (usbip://host/1-2.3).
+    #[arg(value_name = "BUS-PORT | VID:PID | usbip://HOST[:PORT]/BUS-ID")]
+    device: String,
+    /// Name of the network interface; a %d in it becomes the lowest free number.
+    #[arg(long, default_value = "ecm%d")]
+    name: String,
+    /// End when the connection to a USB/IP server is lost, instead of keeping the interface and connecting again.
+    #[arg(long)]
+    no_reconnect: bool,
+    /// Write counters to this file, as JSON, on SIGUSR1 and at the end.
+    #[arg(long, value_name = "FILE")]
+    stats: Option<PathBuf>,
+    #[command(flatten)]
+    trace: TraceArguments,
+}
+
+/// Runs the subcommand.
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let source = Source::find(&arguments.device)?;
+    tun::check()?;
+    DispatchQueue::run("Default", Clock::Real, |_| attach(arguments, source))
+        .map_err(|error| Error::os("start the queue", error))?
+}
+
+/// Drives the device, again and again if it is one that comes back.
+async fn attach(arguments: &Arguments, mut source: Source) -> Result<(), Failure> {
+    // Before the device is taken, so that an early Ctrl-C gives it back as well.
+    let mut signals = Signals::new()?;
+    let options = TapOptions { name: arguments.name.clone(), ..TapOptions::default() };
+    let keeper = Rc::new(Keeper::new(options, source.comes_back() && !arguments.no_reconnect));
+    let mut opened = tokio::select! {
+        biased;
+        opened = source.open() => opened?,
+        () = signals.stop() => return Ok(()),
+    };
+    // Not before there is something to trace: nothing is overwritten, so a file that was made in vain would be in the way.
+    let trace = arguments.trace.make()?;
+    loop {
+        let lost = match drive(arguments, opened, trace.as_ref(), &keeper, &mut signals).await? {
+            Served::Stopped => return Ok(()),
+            Served::Lost(lost) => lost,
+        };
+        let Some(interface) = keeper.keep()? else { return Err(unplugged(&source, lost.as_ref())) };
+        let reason = lost.map_or_else(|| "the device is gone".to_owned(), |loss| loss.to_string());
+        println!("{interface}, connection lost ({reason}), reconnecting");
+        opened = tokio::select! {
+            biased;
+            opened = source.reopen() => opened?,
+            () = signals.stop() => return Ok(()),
+        };
+    }
+}
+
+fn unplugged(source: &Source, lost: Option<&Loss>) -> Failure {
+    Failure::new(
+        Cause::Unplugged,
+        match lost {
+            Some(loss) => format!("{}: the connection was lost: {loss}", source.name()),
+            None => format!("{} was unplugged", source.name()),
+        },
+    )
+}
+
+/// Why a service ended, if by no failure of its own.
+enum Served {
+    /// As we were asked to.
+    Stopped,
+    /// With its device, or, for the reason given, with the connection to it.
+    Lost(Option<Loss>),
+}
+
+/// Runs the driver until it ends.
+async fn drive(
+    arguments: &Arguments,
+    Opened { transport, place, fate }: Opened,
+    trace: Option<&Trace>,
+    keeper: &Rc<Keeper>,
+    signals: &mut Signals,
+) -> Result<Served, Failure> {
+    let lost = || fate.as_ref().and_then(|fate| fate.loss());
+    // Only a service that has run before is worth another try.
+    let began_anew = keeper.has_interface();
+    let transport = match trace {
+        Some(trace) => trace.wrap(transport, place)?,
+        None => transport,
+    };
+    let device = Device::open(transport).await?;
+    let vending = keeper.clone();
+    let provider = Provider::new(device, move |vended: &Vended| vending.vend(vended))
+        .watched(|name, status| println!("{}", status.line(name)));
+    let started = tokio::select! {
+        biased;
+        started = Service::<EcmDriver<Tap>>::start(provider) => started,
+        () = signals.stop() => return Ok(Served::Stopped),
+    };
+    let started = match started {
+        Ok(started) => started,
+        Err(_) if began_anew && lost().is_some() => return Ok(Served::Lost(lost())),
+        Err(error) => return Err(error.into()),
+    };
+    let ending = loop {
+        tokio::select! {
+            biased;
+            asked = signals.next() => match asked {
+                Asked::Stop => break Ending::Stopped,
+                Asked::Statistics => write_statistics(arguments, &started),
+            },
+            ending = started.ended() => break ending,
+        }
+    };
+    write_statistics(arguments, &started);
+    started.stop().await;
+    match ending {
+        Ending::Stopped => Ok(Served::Stopped),
+        // Whatever the driver noticed of it first.
+        Ending::Failed(_) if lost().is_some() => Ok(Served::Lost(lost())),
+        Ending::Failed(error) if error.kind() == ErrorKind::Unplugged => Ok(Served::Lost(None)),
+        Ending::Failed(error) => Err(error.into()),
+    }
+}
+
+fn write_statistics(arguments: &Arguments, service: &Service<EcmDriver<Tap>>) {
+    let Some(path) = &arguments.stats else { return };
+    let Some(counters) = service.with(|driver| statistics::json(driver)) else { return };
+    if let Err(error) = statistics::replace(path, &counters) {
+        eprintln!("outboard: write {}: {error}", path.display());
+    }
+}

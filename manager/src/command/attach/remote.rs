@@ -1,0 +1,78 @@
+//! A device that a USB/IP server exports: imported, judged, and imported again when the connection was lost. It must not know what is done
+//! with it.
+
+use std::time::{Duration, Instant};
+
+use outboard_core::usb::transport::Transport;
+
+use super::source::Opened;
+use crate::exit::{Cause, Failure};
+use crate::matching;
+use crate::usbip::{self, Url};
+
+/// The wait before the first attempt to connect again: a server that was restarted is back at once.
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+/// The wait doubles up to this: short enough for a person who plugged a cable in, long enough to go unnoticed for days.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// A connection that held for so long makes the waits begin anew.
+const STEADY: Duration = Duration::from_secs(10);
+
+/// A device at a server.
+pub(super) struct Remote {
+    url: Url,
+    bus_id: String,
+    wait: Duration,
+    opened: Option<Instant>,
+}
+
+impl Remote {
+    pub(super) fn new(url: Url) -> Result<Self, Failure> {
+        let Some(bus_id) = url.bus_id.clone() else {
+            let text = format!("{url} names a server, but no device of it");
+            return Err(Failure::new(Cause::CommandLine, text).with_hint(format!(
+                "`outboard list {url}` shows what it exports; then: outboard attach {url}/BUS-ID"
+            )));
+        };
+        Ok(Self { url, bus_id, wait: FIRST_WAIT, opened: None })
+    }
+
+    pub(super) fn name(&self) -> String {
+        self.url.to_string()
+    }
+
+    pub(super) async fn open(&mut self) -> Result<Opened, Failure> {
+        let transport = usbip::import(&self.url, &self.bus_id).await?;
+        let info = transport.info();
+        let verdict = matching::look_at(&info.descriptors, info.speed, info.configuration);
+        if verdict.function.is_none() {
+            let text = format!("{}: no driver fits it", self.url);
+            return Err(Failure::new(Cause::NoDriver, text).with_hint(verdict.reasons.join("\n  ")));
+        }
+        self.opened = Some(Instant::now());
+        let (place, fate) = (transport.place(), Some(transport.fate()));
+        Ok(Opened { transport: Box::new(transport), place, fate })
+    }
+
+    pub(super) async fn reopen(&mut self) -> Result<Opened, Failure> {
+        if self.opened.is_some_and(|opened| opened.elapsed() >= STEADY) {
+            self.wait = FIRST_WAIT;
+        }
+        let mut told = String::new();
+        loop {
+            tokio::time::sleep(self.wait).await;
+            self.wait = (self.wait * 2).min(LONGEST_WAIT);
+            let failure = match self.open().await {
+                Ok(opened) => return Ok(opened),
+                // Another device is there now, or this program cannot go on.
+                Err(failure) if matches!(failure.cause(), Cause::NoDriver | Cause::Right) => {
+                    return Err(failure);
+                }
+                Err(failure) => failure.to_string(),
+            };
+            if failure != told {
+                tracing::warn!("{failure}; trying again");
+                told = failure;
+            }
+        }
+    }
+}
