@@ -31,6 +31,7 @@ struct Arguments {
 enum Command {
     List(command::list::Arguments),
     Attach(command::attach::Arguments),
+    Virtual(command::virtual_devices::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
     let result = match arguments.command {
         Command::List(arguments) => command::list::run(&arguments),
         Command::Attach(arguments) => command::attach::run(&arguments),
+        Command::Virtual(arguments) => command::virtual_devices::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

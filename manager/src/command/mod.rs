@@ -2,3 +2,4 @@
 
 pub(crate) mod attach;
 pub(crate) mod list;
+pub(crate) mod virtual_devices;

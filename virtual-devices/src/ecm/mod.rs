@@ -8,6 +8,7 @@ mod fault;
 mod link;
 pub mod requests;
 mod statistics;
+mod variant;
 
 use outboard_core::MacAddr;
 use outboard_core::usb::Speed;
@@ -16,6 +17,7 @@ pub use dongle::EcmDongle;
 pub use fault::{HostFault, Step};
 pub use link::Link;
 pub use statistics::Statistics;
+pub use variant::{NoSuchVariant, Variant};
 
 /// bInterfaceNumber of the dongle's communications interface: class requests go there.
 pub const CONTROL_INTERFACE: u8 = 0;
