@@ -4,12 +4,19 @@
 use outboard_core::usb::descriptor::{
     Configuration, DeviceDescriptors, Endpoint, Languages, StringDescriptor, limit,
 };
+use outboard_core::usb::usbip::operation::Request;
 use outboard_core::usb::{Direction, Speed, TransferType};
 use outboard_usb_ecm::proto::function::{self, EcmFunction, LONGEST_SEGMENT, Refusal, SHORTEST_SEGMENT};
 use outboard_usb_ecm::proto::notification::{HEADER, LONGEST, Notification, Reader};
 use outboard_usb_ecm::proto::quirks::Quirks;
 use outboard_usb_ecm::proto::{mac, statistics};
+use outboard_virtual_devices::ecm::{EcmDongle, EcmOptions};
+use outboard_virtual_devices::usbip::{Exports, MOST_BYTES, MOST_UNREAD, News, Session};
+use outboard_virtual_devices::wire::Tester;
+use std::cell::RefCell;
 use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 const SPEEDS: [Speed; 5] = [Speed::Low, Speed::Full, Speed::High, Speed::Super, Speed::SuperPlus];
 
@@ -167,4 +174,41 @@ pub fn ecm_mac(data: &[u8]) {
 /// Events for the ECM machine, in the order and with the content that the bytes say.
 pub fn ecm_machine(data: &[u8]) {
     outboard_usb_ecm::machine::testing::play(data);
+}
+
+/// What a USB/IP client sends: a byte that says in which pieces and how much of the answers is read, then its bytes. With bit 7 of the
+/// first byte they follow an import of a dongle that has frames for its host.
+pub fn usbip_server(data: &[u8]) {
+    let Some((&how, bytes)) = data.split_first() else { return };
+    let exports = Exports::new();
+    let dongle = Rc::new(RefCell::new(EcmDongle::new(EcmOptions::default(), Tester::new())));
+    let bus_id = exports.add(dongle.clone());
+    let import = Request::import(&bus_id).expect("a short bus id");
+    let mut now = Instant::now();
+    let mut session = Session::new(exports.clone(), now);
+    let before: &[u8] = if how & 0x80 != 0 { &import } else { &[] };
+    let all = [before, bytes].concat();
+    'all: for mut piece in all.chunks(usize::from(how & 0x3f) + 1) {
+        dongle.borrow_mut().wire_mut().push([2; 600]);
+        now += Duration::from_millis(1);
+        while !piece.is_empty() {
+            piece = &piece[session.put(piece)..];
+            if session.turn(now).is_err() || session.is_over() {
+                break 'all;
+            }
+            assert!(session.output().len() <= MOST_UNREAD + MOST_BYTES);
+            // A client that never reads is not read from: it would stay here.
+            if how & 0x40 != 0 || session.is_held() {
+                session.sent(session.output().len());
+            }
+        }
+    }
+    let over = session.is_over();
+    assert!(session.closed(now).is_ok() || !over, "what is over cannot be cut");
+    assert!(!exports.is_taken(&bus_id));
+    // Whatever one did, the next one gets the device.
+    let mut next = Session::new(exports.clone(), now);
+    assert_eq!(next.put(&import), import.len());
+    next.turn(now).expect("an import");
+    assert_eq!(next.take_news(), Some(News::Imported(bus_id)));
 }

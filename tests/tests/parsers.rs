@@ -1,7 +1,9 @@
 //! The parsers on real devices' descriptors, and on thousands of mutations of them.
 
-use outboard_core::usb::Speed;
 use outboard_core::usb::descriptor::{DeviceDescriptors, encode_string};
+use outboard_core::usb::usbip::operation::Request;
+use outboard_core::usb::usbip::urb::{Command, Submit};
+use outboard_core::usb::{Direction, SetupPacket, Speed};
 use outboard_tests::data::{DESCRIPTORS, descriptors};
 use outboard_tests::{fuzz, mutate};
 use outboard_usb_ecm::proto::function::{self, EcmFunction, Finding};
@@ -153,4 +155,39 @@ fn fuzz_ecm_mac() {
     let seeds: Vec<_> =
         texts.iter().flat_map(|text| [text.as_bytes().to_vec(), encode_string(text)]).collect();
     mutate::feed(fuzz::ecm_mac, &seeds, ROUNDS);
+}
+
+#[test]
+fn fuzz_usbip_server() {
+    let submit = |seqnum, direction, endpoint, length, setup: [u8; 8]| {
+        Submit {
+            seqnum,
+            devid: 0x0001_0002,
+            direction,
+            endpoint,
+            flags: 0,
+            length,
+            interval: 0,
+            setup: SetupPacket::from_bytes(setup),
+        }
+        .to_bytes()
+    };
+    let (is_in, out) = (Direction::In, Direction::Out);
+    let conversation = [
+        &submit(1, is_in, 0, 18, [0x80, 6, 0, 1, 0, 0, 18, 0])[..],
+        &submit(2, out, 0, 0, [0x00, 9, 1, 0, 0, 0, 0, 0]),
+        &submit(3, out, 0, 0, [0x01, 11, 1, 0, 1, 0, 0, 0]),
+        &submit(4, out, 0, 0, [0x21, 0x43, 0x1f, 0, 0, 0, 0, 0]),
+        &submit(5, is_in, 2, 2048, [0; 8]),
+        &submit(6, is_in, 1, 16, [0; 8]),
+        &submit(7, out, 3, 60, [0; 8]),
+        &[2; 60],
+        &Command::Unlink { seqnum: 8, devid: 0x0001_0002, victim: 5 }.to_bytes(),
+    ]
+    .concat();
+    let mut seeds = vec![vec![0], [&[0x3f][..], &Request::list()].concat()];
+    for how in [0x80, 0xbf, 0xff, 0xc7] {
+        seeds.push([&[how][..], &conversation].concat());
+    }
+    mutate::feed(fuzz::usbip_server, &seeds, ROUNDS / 10);
 }

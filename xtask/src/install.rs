@@ -47,6 +47,8 @@ const TOOLS: &[Tool] = &[
     Tool { needs: &[Need::Unit, Need::Lab], program: "ping", package: "iputils-ping" },
     Tool { needs: &[Need::Lab], program: "ethtool", package: "ethtool" },
     Tool { needs: &[Need::Lab], program: "modprobe", package: "kmod" },
+    // The kernel's own client of what `outboard virtual` serves.
+    Tool { needs: &[Need::Lab], program: "usbip", package: "usbip" },
     // virtme-ng packs it into the guest's initial RAM disk.
     Tool { needs: &[Need::Lab], program: "busybox", package: "busybox-static" },
     // virtme-ng is a Python program.

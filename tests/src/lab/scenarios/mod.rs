@@ -7,6 +7,7 @@ mod broken;
 mod gadget;
 mod tracing;
 mod usb_net;
+mod vhci;
 
 use anyhow::Result;
 
@@ -94,6 +95,15 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         run: broken::stalls,
     },
     Scenario {
+        name: "vhci",
+        about: "Virtual ECM dongles served over USB/IP and plugged in by the kernel: enumeration, traffic, unplug, and every variant.",
+        contenders: BOTH,
+        default: BOTH,
+        timeout: 600,
+        alternates: false,
+        run: vhci::run,
+    },
+    Scenario {
         name: "tracing",
         about: "The counters of system calls and allocations against a process whose doings are known; no device.",
         contenders: &[Contender::Kernel],
@@ -119,4 +129,5 @@ pub(crate) fn clean_up() {
         eprintln!("lab-guest: gadgets are left behind: {error:#}");
     }
     let _absent = super::run::run("ip netns delete device");
+    let _not_loaded = super::virtual_device::detach_all();
 }
