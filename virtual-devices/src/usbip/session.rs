@@ -237,7 +237,7 @@ impl Session {
                 self.phase = Phase::Attached(Box::new(Attached {
                     about,
                     port,
-                    flight: Flight::default(),
+                    flight: Flight::new(),
                     receiving: Receiving::Header,
                     done: Vec::new(),
                 }));
