@@ -39,6 +39,7 @@ enum Command {
     Demo(command::demo::Arguments),
     #[command(hide = true)]
     Driver(command::driver::Arguments),
+    Virtual(command::virtual_devices::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         Command::Attach(arguments) => command::attach::run(&arguments),
         Command::Demo(arguments) => command::demo::run(&arguments),
         Command::Driver(arguments) => command::driver::run(&arguments),
+        Command::Virtual(arguments) => command::virtual_devices::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

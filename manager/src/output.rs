@@ -1,6 +1,22 @@
 //! What `outboard` prints for people: short, one fact a line, the same words everywhere. It must not know where the facts come from.
 
+use std::fmt;
+use std::io::Write;
+
 use outboard_core::usb::discovery::Found;
+
+/// Prints a line at once, as `println!` formats it. Where nobody reads any more (`outboard demo | head`), it is nobody's loss: a driver must
+/// not end for it.
+macro_rules! say {
+    ($($text:tt)*) => { $crate::output::line(format_args!($($text)*)) };
+}
+pub(crate) use say;
+
+/// See [`say!`].
+pub(crate) fn line(text: fmt::Arguments<'_>) {
+    let mut out = std::io::stdout().lock();
+    let _nobody_reads = writeln!(out, "{text}").and_then(|()| out.flush());
+}
 
 /// A device's name for people: what it calls itself, without control characters, cut to a readable length.
 pub(crate) fn product_name(device: &Found) -> String {

@@ -7,4 +7,3 @@ pub mod data;
 pub mod fuzz;
 pub mod lab;
 pub mod mutate;
-pub mod seeds;

@@ -3,8 +3,8 @@
 use outboard_core::usb::Speed;
 use outboard_core::usb::descriptor::DeviceDescriptors;
 use outboard_tests::data::{DESCRIPTORS, descriptors};
-use outboard_tests::fuzz::TARGETS;
-use outboard_tests::{mutate, seeds};
+use outboard_tests::fuzz::{TARGETS, seeds};
+use outboard_tests::mutate;
 use outboard_usb_ecm::proto::function::{self, EcmFunction, Finding};
 use outboard_usb_ecm::proto::quirks::Quirks;
 

@@ -194,9 +194,11 @@ fn refusal(package: &str, imported: &str, in_tests_only: bool) -> Option<&'stati
         VIRTUAL if imported != CORE => Some(
             "virtual devices know core's descriptor types alone; a test that needs both belongs into tests/",
         ),
-        "outboard" if imported != CORE && !is_driver(imported) => {
-            Some("the manager imports core and the drivers; nothing else is part of the product")
-        }
+        // `outboard virtual` serves them: a newcomer has no dongle at hand.
+        "outboard" if imported == VIRTUAL => None,
+        "outboard" if imported != CORE && !is_driver(imported) => Some(
+            "the manager imports core, the drivers and the virtual devices; nothing else is part of the product",
+        ),
         _ => None,
     }
 }
@@ -311,6 +313,7 @@ fn the_rules_refuse_what_they_are_for() {
     assert!(refusal("outboard-virtual-devices", "outboard-usb-ecm", true).is_some());
     assert!(refusal("outboard", "outboard-tests", false).is_some());
     assert_eq!(refusal("outboard", "outboard-usb-ecm", false), None);
+    assert_eq!(refusal("outboard", "outboard-virtual-devices", false), None);
     assert_eq!(refusal("outboard-core", "outboard-core", true), None);
     let source = "a /* x /* unsafe */ unsafe */ b // unsafe\n\"unsafe \\\" unsafe\" r#\"unsafe \" unsafe\"# 'u' '\\'' &'a unsafe\nunsafe_code r#unsafe";
     let code = code_of(source);

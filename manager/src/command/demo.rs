@@ -1,6 +1,5 @@
 //! `outboard demo`: shows the demo's steps as they are done, and what a person can try next. It must not know how a step is done.
 
-use std::io::Write;
 use std::time::{Duration, Instant};
 
 use outboard_core::queue::{Clock, DispatchQueue};
@@ -11,6 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::demo::{Demo, Lease, Namespace, Options, Step};
 use crate::exit::{Cause, Failure};
+use crate::output::{printable, say};
 use crate::trace::TraceArguments;
 use crate::tun;
 
@@ -125,7 +125,7 @@ struct Screen {
 impl Screen {
     fn title(&self) {
         if self.json.is_none() {
-            println!("A USB network dongle that exists only in this program, driven as a real one.\n");
+            say!("A USB network dongle that exists only in this program, driven as a real one.\n");
         }
     }
 
@@ -144,9 +144,7 @@ impl Screen {
             None if self.lease.is_none() && is_down(step) => {}
             None => {
                 let (label, text) = as_text(step);
-                println!("  {label:<12}{text}");
-                // A line is for now, also where nobody has a terminal.
-                let _ = std::io::stdout().flush();
+                say!("  {label:<12}{text}");
             }
         }
     }
@@ -158,11 +156,11 @@ impl Screen {
         }
         let (Some(lease), Some(interface)) = (&self.lease, &self.interface) else { return };
         if once {
-            println!("\nDone in {:.1} s; nothing is left behind.", elapsed.as_secs_f64());
+            say!("\nDone in {:.1} s; nothing is left behind.", elapsed.as_secs_f64());
             return;
         }
         let host = lease.server;
-        println!(
+        say!(
             "\nIt all runs on until you press Ctrl-C, and then nothing is left behind. Meanwhile, in another terminal:\n\n  \
              {prefix} ping {host}\n  \
              {prefix} curl http://{host}/\n  \
@@ -173,7 +171,7 @@ impl Screen {
 
     fn print_json(self) {
         if let Some(all) = self.json {
-            println!("{:#}", Value::Object(all));
+            say!("{:#}", Value::Object(all));
         }
     }
 }
@@ -204,7 +202,7 @@ fn as_text(step: &Step) -> (&'static str, String) {
             ("ping", format!("{} of {} answered, {milliseconds:.2} ms each", ping.answered, ping.sent))
         }
         Step::Fetched(page) => {
-            let printable = crate::output::printable(&page.title);
+            let printable = printable(&page.title);
             ("page", format!("{}: {} bytes, \u{201c}{printable}\u{201d}", page.url, page.bytes))
         }
         Step::Sent(sent) => ("to device", format!("{:.0} Mbit/s over TCP", sent.mbit())),

@@ -4,3 +4,4 @@ pub(crate) mod attach;
 pub(crate) mod demo;
 pub(crate) mod driver;
 pub(crate) mod list;
+pub(crate) mod virtual_devices;

@@ -1,4 +1,4 @@
-//! libFuzzer's entry to `outboard_tests::fuzz::ecm_mac`, which says what is checked.
+//! libFuzzer's entry to `outboard_tests::fuzz::ecm::mac`, which says what is checked.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| outboard_tests::fuzz::ecm_mac(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| outboard_tests::fuzz::ecm::mac(data));

@@ -13,6 +13,7 @@ mod dongle;
 mod gadget;
 mod iperf;
 mod kernel_driver;
+mod kernel_log;
 mod leak;
 mod netns;
 mod outboard;
@@ -25,6 +26,7 @@ mod sysfs;
 mod trace;
 mod usb_device;
 mod usbmon;
+mod virtual_device;
 pub mod wire;
 
 pub use runner::main;

@@ -84,6 +84,8 @@ fn a_made_up_address_is_stable_and_local() {
                 rig.vended.mac_is_made_up && rig.vended.mac.is_local() && rig.vended.mac.is_valid_station()
             );
             assert!(rig.status().notices.contains(Notice::MacMadeUp));
+            // The dongle filters for an address that only it knows: frames to ours would not pass.
+            assert!(rig.dongle(|dongle| dongle.filter().bits & filter::PROMISCUOUS != 0));
             all.push(rig.vended.mac);
             rig.expect_works().await;
             rig.stop("bad MAC").await;

@@ -61,8 +61,10 @@ pub(super) async fn start<E: EthernetInterface + 'static>(
     let wish = interface.wish()?;
     let bulk = data.as_ref().unwrap_or(&control);
     select(bulk, &function).await?;
+    // A device whose address we could not read filters for one that only it knows. One whose address we replaced sends us what it sends.
+    let known = !mac_is_made_up || quirks.replace_local_mac;
     let mut machine = Machine::new(Parameters {
-        station: mac,
+        station: if known { mac } else { MacAddr::ZERO },
         bus_mbit: u32::try_from(device.speed().bits_per_second() / 1_000_000).unwrap_or(u32::MAX),
         notifies: function.notification.is_some(),
         multicast: function.multicast,

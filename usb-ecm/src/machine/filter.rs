@@ -67,9 +67,10 @@ impl Filter {
     pub(super) fn wish(&mut self, wish: &HostWish) {
         let mut packet = PacketFilter::DIRECTED | PacketFilter::BROADCAST;
         // The device passes its own address only; an interface in memory may have none.
+        let unknown = self.station == MacAddr::ZERO;
         let foreign = wish.mac != self.station && wish.mac != MacAddr::ZERO;
         let stations = wish.multicast.iter().any(|address| !address.is_multicast());
-        if wish.promiscuous || foreign || stations {
+        if wish.promiscuous || unknown || foreign || stations {
             packet |= PacketFilter::PROMISCUOUS;
         }
         let mut groups: Vec<_> = wish

@@ -60,7 +60,7 @@ pub enum Role {
 /// What a machine has to know of its function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Parameters {
-    /// The address that the device filters for.
+    /// The address that the device filters for; [`MacAddr::ZERO`] if it could not be had from the device.
     pub station: MacAddr,
     /// The speed of the bus, in Mbit/s: shown until the device says its own.
     pub bus_mbit: u32,

@@ -9,6 +9,7 @@ mod link;
 mod observed;
 pub mod requests;
 mod statistics;
+mod variant;
 
 use outboard_core::MacAddr;
 use outboard_core::usb::Speed;
@@ -16,6 +17,7 @@ use outboard_core::usb::Speed;
 pub use dongle::EcmDongle;
 pub use fault::{HostFault, Step};
 pub use statistics::Statistics;
+pub use variant::{NoSuchVariant, Variant};
 
 pub use crate::observed::Link;
 

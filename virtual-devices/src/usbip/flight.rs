@@ -20,7 +20,7 @@ pub(super) struct Entry {
 }
 
 /// The transfers in flight.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Flight {
     /// By token.
     entries: Vec<Option<Entry>>,
@@ -32,6 +32,18 @@ pub(super) struct Flight {
 }
 
 impl Flight {
+    /// None in flight.
+    pub(super) fn new() -> Self {
+        Self {
+            entries: Vec::new(),
+            free: Vec::new(),
+            // While it is half empty it makes room for new names where it is, and never grows.
+            by_seqnum: HashMap::with_capacity(2 * MOST_TRANSFERS + 1),
+            bytes: 0,
+            pool: Pool::default(),
+        }
+    }
+
     pub(super) fn contains(&self, seqnum: u32) -> bool {
         self.by_seqnum.contains_key(&seqnum)
     }
@@ -153,7 +165,7 @@ mod tests {
 
     #[test]
     fn count_and_memory_are_bounded_and_memory_is_used_again() {
-        let mut flight = Flight::default();
+        let mut flight = Flight::new();
         let mut out = Vec::new();
         for seqnum in 0..MOST_TRANSFERS as u32 {
             out.push(flight.admit(&submit(seqnum, 100)).unwrap());

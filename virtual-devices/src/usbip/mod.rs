@@ -25,6 +25,7 @@
 
 mod exports;
 mod flight;
+mod input;
 mod output;
 mod serve;
 mod session;

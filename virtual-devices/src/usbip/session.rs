@@ -13,6 +13,7 @@ use outboard_core::usb::{Direction, SetupPacket, TransferError, TransferType, st
 
 use super::exports::{AnyPort, Exports};
 use super::flight::Flight;
+use super::input::Input;
 use super::output::Output;
 use super::{MOST_UNREAD, PeerError, REQUEST_TIMEOUT};
 
@@ -236,7 +237,7 @@ impl Session {
                 self.phase = Phase::Attached(Box::new(Attached {
                     about,
                     port,
-                    flight: Flight::default(),
+                    flight: Flight::new(),
                     receiving: Receiving::Header,
                     done: Vec::new(),
                 }));
@@ -403,56 +404,6 @@ fn operation_of(submit: &Submit) -> Result<Operation, BadMessage> {
     }
     let most = u16::try_from(submit.length).unwrap_or(u16::MAX);
     Ok(Operation::Control(SetupPacket { length: length.min(most), ..submit.setup }))
-}
-
-/// The peer's bytes that were not understood yet.
-#[derive(Default)]
-struct Input {
-    bytes: Vec<u8>,
-    begin: usize,
-    end: usize,
-}
-
-impl Input {
-    /// Room behind what is there, for at most `most` bytes of both.
-    fn space(&mut self, most: usize) -> &mut [u8] {
-        if self.begin > 0 {
-            // Rarely more than a part of a header.
-            self.bytes.copy_within(self.begin..self.end, 0);
-            (self.begin, self.end) = (0, self.end - self.begin);
-        }
-        if self.bytes.len() < most {
-            self.bytes.resize(most, 0);
-        }
-        &mut self.bytes[self.end..most.max(self.end)]
-    }
-
-    fn received(&mut self, count: usize) {
-        self.end = self.end.saturating_add(count).min(self.bytes.len());
-    }
-
-    fn is_empty(&self) -> bool {
-        self.begin == self.end
-    }
-
-    /// The next `N` bytes, once they are there.
-    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let taken = *self.bytes[self.begin..self.end].first_chunk()?;
-        self.begin += N;
-        Some(taken)
-    }
-
-    fn take_up_to(&mut self, most: usize) -> &[u8] {
-        let begin = self.begin;
-        self.begin += most.min(self.end - begin);
-        &self.bytes[begin..self.begin]
-    }
-}
-
-impl std::fmt::Debug for Input {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Input({} bytes)", self.end - self.begin)
-    }
 }
 
 impl std::fmt::Debug for Phase {

@@ -245,8 +245,7 @@ fn a_client_that_does_not_read_is_not_read_from() {
     let (_exports, dongle, mut client) = started();
     let ask = client.transfer(Direction::In, FRAMES_IN & 0x7f, 2048);
     let mut most = 0;
-    let mut seqnum = ask.seqnum;
-    for _ in 0..4096 {
+    for seqnum in ask.seqnum..ask.seqnum + 4096 {
         let submit = Submit { seqnum, ..ask };
         if client.way.session.put(&submit.to_bytes()) < 48 {
             break;
@@ -254,7 +253,6 @@ fn a_client_that_does_not_read_is_not_read_from() {
         dongle.borrow_mut().wire_mut().push(frame(1500));
         client.way.session.turn(client.way.now).unwrap();
         most = most.max(client.way.session.output().len());
-        seqnum += 1;
     }
     assert!(client.way.session.is_held() && client.way.session.space().is_empty());
     assert!((MOST_UNREAD..MOST_UNREAD + 4096).contains(&most), "{most} bytes");

@@ -22,6 +22,7 @@ use self::keeper::Keeper;
 use self::signals::{Asked, Signals};
 use self::source::{Opened, Source};
 use crate::exit::{Cause, Failure};
+use crate::output::say;
 use crate::statistics;
 use crate::trace::{Trace, TraceArguments};
 use crate::tun;
@@ -76,7 +77,7 @@ async fn attach(arguments: &Arguments, mut source: Source) -> Result<(), Failure
         };
         let Some(interface) = keeper.keep()? else { return Err(unplugged(&source, lost.as_ref())) };
         let reason = lost.map_or_else(|| "the device is gone".to_owned(), |loss| loss.to_string());
-        println!("{interface}, connection lost ({reason}), reconnecting");
+        say!("{interface}, connection lost ({reason}), reconnecting");
         opened = tokio::select! {
             biased;
             opened = source.reopen() => opened?,
@@ -121,7 +122,7 @@ async fn drive(
     let device = Device::open(transport).await?;
     let vending = keeper.clone();
     let provider = Provider::new(device, move |vended: &Vended| vending.vend(vended))
-        .watched(|name, status| println!("{}", status.line(name)));
+        .watched(|name, status| say!("{}", status.line(name)));
     let started = tokio::select! {
         biased;
         started = Service::<EcmDriver<Tap>>::start(provider) => started,

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::exit::Failure;
 use crate::matching::{self, Verdict};
-use crate::output::{printable, product_name};
+use crate::output::{printable, product_name, say};
 
 /// Show attached USB devices, which driver fits each, and why; or what another machine exports.
 #[derive(Debug, clap::Args)]
@@ -39,34 +39,34 @@ fn local(as_json: bool) -> Result<(), Failure> {
         .collect();
     if as_json {
         let all: Vec<Value> = judged.iter().map(|(device, verdict)| describe(device, verdict)).collect();
-        println!("{}", Value::Array(all));
+        say!("{}", Value::Array(all));
         return Ok(());
     }
     if judged.is_empty() {
-        println!("No USB device is attached.");
+        say!("No USB device is attached.");
         return Ok(());
     }
     for (device, verdict) in &judged {
         print(device, verdict);
     }
     if judged.iter().any(|(_, verdict)| verdict.function.is_some()) {
-        println!("\nTo drive one: outboard attach <the first or second column>");
+        say!("\nTo drive one: outboard attach <the first or second column>");
     }
     Ok(())
 }
 
 fn print(device: &Found, verdict: &Verdict) {
     let Found { name, vendor_id, product_id, speed, .. } = device;
-    println!("{name:<8} {vendor_id:04x}:{product_id:04x}  {}, {speed}", product_name(device));
+    say!("{name:<8} {vendor_id:04x}:{product_id:04x}  {}, {speed}", product_name(device));
     for line in users(device) {
-        println!("         {line}");
+        say!("         {line}");
     }
     let driver = if verdict.function.is_some() { "usb-ecm fits" } else { "no driver fits" };
     for (n, reason) in verdict.reasons.iter().enumerate() {
         if n == 0 {
-            println!("         {driver}: {reason}");
+            say!("         {driver}: {reason}");
         } else {
-            println!("         also looked at: {reason}");
+            say!("         also looked at: {reason}");
         }
     }
 }

@@ -9,7 +9,7 @@ use outboard_core::usb::usbip::speed_of;
 use serde_json::{Value, json};
 
 use crate::exit::{Cause, Failure};
-use crate::output::printable;
+use crate::output::{printable, say};
 use crate::usbip::{self, Url};
 
 /// CDC's Ethernet control model (CDC120, Table 4).
@@ -29,17 +29,17 @@ pub(super) fn run(server: &str, as_json: bool) -> Result<(), Failure> {
             .with_hint(format!("`outboard list {}` shows what it exports.", url.with(None))));
     }
     if as_json {
-        println!("{}", Value::Array(devices.iter().map(|device| describe(&url, device)).collect()));
+        say!("{}", Value::Array(devices.iter().map(|device| describe(&url, device)).collect()));
         return Ok(());
     }
     if devices.is_empty() {
-        println!("{} exports no device.", url.server());
+        say!("{} exports no device.", url.server());
         return Ok(());
     }
     for device in &devices {
         print(device);
     }
-    println!("\nTo drive one: outboard attach {}/<the first column>", url.with(None));
+    say!("\nTo drive one: outboard attach {}/<the first column>", url.with(None));
     Ok(())
 }
 
@@ -51,8 +51,8 @@ async fn ask(url: &Url) -> Result<Vec<Exported>, Failure> {
 fn print(device: &Exported) {
     let Exported { vendor_id, product_id, .. } = device;
     let speed = speed_of(device.speed).map_or_else(|| "unknown speed".to_owned(), |speed| speed.to_string());
-    println!("{:<8} {vendor_id:04x}:{product_id:04x}  {speed}", printable(&device.bus_id));
-    println!("         there: {}", printable(&device.path));
+    say!("{:<8} {vendor_id:04x}:{product_id:04x}  {speed}", printable(&device.bus_id));
+    say!("         there: {}", printable(&device.path));
     let state = match device.configuration {
         0 if device.interfaces.is_empty() => {
             "not configured there; its interfaces show when it is attached".into()
@@ -60,9 +60,9 @@ fn print(device: &Exported) {
         0 => "not configured there".to_owned(),
         value => format!("configuration {value} of {}", device.configurations),
     };
-    println!("         {state}");
+    say!("         {state}");
     for (n, codes) in device.interfaces.iter().enumerate() {
-        println!("         interface {n}: {}", interface(*codes));
+        say!("         interface {n}: {}", interface(*codes));
     }
 }
 

@@ -9,6 +9,7 @@ mod tracing;
 mod usb_net;
 mod usb_trace;
 mod usbip_host;
+mod vhci;
 
 use anyhow::Result;
 
@@ -114,6 +115,15 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         run: usb_trace::run,
     },
     Scenario {
+        name: "vhci",
+        about: "Virtual ECM dongles served over USB/IP and plugged in by the kernel: enumeration, traffic, unplug, and every variant.",
+        contenders: BOTH,
+        default: BOTH,
+        timeout: 600,
+        alternates: false,
+        run: vhci::run,
+    },
+    Scenario {
         name: "tracing",
         about: "The counters of system calls and allocations against a process whose doings are known; no device.",
         contenders: &[Contender::Kernel],
@@ -139,4 +149,5 @@ pub(crate) fn clean_up() {
         eprintln!("lab-guest: gadgets are left behind: {error:#}");
     }
     let _absent = super::run::run("ip netns delete device");
+    let _not_loaded = super::virtual_device::detach_all();
 }

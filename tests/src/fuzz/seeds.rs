@@ -130,3 +130,36 @@ pub fn usbip_sessions() -> Vec<Vec<u8>> {
     let cut = |cut: u8| usbip_returns().into_iter().map(move |stream| [&[cut][..], &stream].concat());
     cut(255).chain(cut(1)).chain(cut(48)).collect()
 }
+
+/// What a client of the USB/IP server says, behind the byte that tells how it reads: nothing, a list, and an imported dongle's start.
+pub fn usbip_conversations() -> Vec<Vec<u8>> {
+    let submit = |seqnum, direction, endpoint, length, setup: [u8; 8]| {
+        Submit {
+            seqnum,
+            devid: 0x0001_0002,
+            direction,
+            endpoint,
+            flags: 0,
+            length,
+            interval: 0,
+            setup: SetupPacket::from_bytes(setup),
+        }
+        .to_bytes()
+    };
+    let (is_in, out) = (Direction::In, Direction::Out);
+    let conversation = [
+        &submit(1, is_in, 0, 18, [0x80, 6, 0, 1, 0, 0, 18, 0])[..],
+        &submit(2, out, 0, 0, [0x00, 9, 1, 0, 0, 0, 0, 0]),
+        &submit(3, out, 0, 0, [0x01, 11, 1, 0, 1, 0, 0, 0]),
+        &submit(4, out, 0, 0, [0x21, 0x43, 0x1f, 0, 0, 0, 0, 0]),
+        &submit(5, is_in, 2, 2048, [0; 8]),
+        &submit(6, is_in, 1, 16, [0; 8]),
+        &submit(7, out, 3, 60, [0; 8]),
+        &[2; 60],
+        &Command::Unlink { seqnum: 8, devid: 0x0001_0002, victim: 5 }.to_bytes(),
+    ]
+    .concat();
+    let mut seeds = vec![vec![0], [&[0x3f][..], &Request::list()].concat()];
+    seeds.extend([0x80, 0xbf, 0xff, 0xc7].map(|how| [&[how][..], &conversation].concat()));
+    seeds
+}
