@@ -22,7 +22,7 @@ use outboard_core::usb::Speed;
 use outboard_core::{Error, ErrorKind, MacAddr, Result};
 use outboard_virtual_devices::ecm::{EcmDongle, EcmOptions, Link};
 use outboard_virtual_devices::host::{Host, HostOptions};
-use outboard_virtual_devices::usbip::{Exports, serve_stream};
+use outboard_virtual_devices::usbip::{Ended, Exports, serve_stream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::driver_process::{DriverProcess, Event};
@@ -223,7 +223,11 @@ fn plug_in(socket: UnixStream, speed: Speed) {
         exports.add(EcmDongle::new(options, host));
         socket.set_nonblocking(true)?;
         let stream = tokio::net::UnixStream::from_std(socket)?;
-        serve_stream(stream, &exports, |_| ()).await.map_err(std::io::Error::other)
+        match serve_stream(stream, &exports, |_| ()).await {
+            // The driver died in the middle of something, which its process tells better.
+            Ok(()) | Err(Ended::Broken(_)) => Ok(()),
+            Err(ended) => Err(std::io::Error::other(ended)),
+        }
     });
     if let Err(error) = served.and_then(|served| served) {
         tracing::error!(%error, "the virtual dongle ended");
