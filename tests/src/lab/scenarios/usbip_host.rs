@@ -46,14 +46,15 @@ pub(crate) fn run(context: &mut Context) -> Result<()> {
     command("modprobe tun")?;
     command("modprobe usbip-host")?;
     plug(context)?;
-    let result = plugged(context);
+    let device = UsbDevice::wait(VENDOR, PRODUCT)?;
+    let result = plugged(context, device.clone());
     // Absent when the scenario failed between unplugging and plugging in.
     let _absent = context.monitor("device_del dongle");
-    result
+    let gone = device.wait_gone();
+    result.and(gone)
 }
 
-fn plugged(context: &mut Context) -> Result<()> {
-    let device = UsbDevice::wait(VENDOR, PRODUCT)?;
+fn plugged(context: &mut Context, device: UsbDevice) -> Result<()> {
     let bus_id = device.port.clone();
     bind(&device)?;
     let server = serve()?;
@@ -159,7 +160,10 @@ fn imported_by_kernel(context: &Context, device: &UsbDevice) -> Result<()> {
     connect(&interface)?;
     traffic(context, SocketAddr::from((HOST, context.settings.peer_port)))?;
     command("usbip detach --port=0")?;
-    imported.wait_gone()
+    imported.wait_gone()?;
+    // Not before the server has reset it: unplugged in the middle of that, it would hold up the bus for a minute.
+    available(device)?;
+    unbind(device)
 }
 
 /// Checked traffic both ways.
