@@ -23,7 +23,16 @@ pub(crate) struct UsbDevice {
 impl UsbDevice {
     /// Waits for a device with this vendor and product id to be attached and configured.
     pub(crate) fn wait(vendor: u16, product: u16) -> Result<Self> {
-        wait_for(&format!("a device {vendor:04x}:{product:04x}"), ENUMERATION, || Ok(find(vendor, product)))
+        wait_for(&format!("a device {vendor:04x}:{product:04x}"), ENUMERATION, || {
+            Ok(find(vendor, product, |_| true))
+        })
+    }
+
+    /// Waits for the same device to be attached a second time, as when it is imported over USB/IP by the machine that exports it.
+    pub(crate) fn wait_again(&self, vendor: u16, product: u16) -> Result<Self> {
+        wait_for(&format!("a second device {vendor:04x}:{product:04x}"), ENUMERATION, || {
+            Ok(find(vendor, product, |port| port != self.port))
+        })
     }
 
     /// Waits until the device is gone from sysfs.
@@ -82,16 +91,17 @@ impl UsbDevice {
     }
 }
 
-/// A configured device with these ids.
-fn find(vendor: u16, product: u16) -> Option<UsbDevice> {
+/// A configured device with these ids, at a port that will do.
+fn find(vendor: u16, product: u16, will_do: impl Fn(&str) -> bool) -> Option<UsbDevice> {
     let entries = fs::read_dir(DEVICES).ok()?;
     for entry in entries.flatten() {
         let path = entry.path();
         let is =
             |file: &str, wanted: u16| read(path.join(file)).is_ok_and(|text| text == format!("{wanted:04x}"));
         let configured = read(path.join("bConfigurationValue")).is_ok_and(|text| !text.is_empty());
-        if configured && is("idVendor", vendor) && is("idProduct", product) {
-            return Some(UsbDevice { port: entry.file_name().to_string_lossy().into_owned() });
+        let port = entry.file_name().to_string_lossy().into_owned();
+        if configured && will_do(&port) && is("idVendor", vendor) && is("idProduct", product) {
+            return Some(UsbDevice { port });
         }
     }
     None

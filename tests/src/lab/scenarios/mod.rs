@@ -54,8 +54,8 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "usbip-host",
         about: "usb-net exported by the kernel's USB/IP server: checked traffic, then the connection is lost in every way and comes back.",
-        contenders: OURS,
-        default: OURS,
+        contenders: BOTH,
+        default: BOTH,
         timeout: 300,
         alternates: false,
         run: usbip_host::run,

@@ -1,8 +1,8 @@
 //! The transport to a device that a USB/IP server exports: another machine's, or a virtual one in another process. It needs nothing of
 //! this machine but a connected stream socket, and must not know what is transferred.
 //!
-//! Submissions of one turn of the queue leave by one system call, straight from their buffers ([`send`]); one read brings many ends back
-//! ([`receive`]). The server is not trusted: whatever it sends that cannot be ends the connection, and a connection that ends is an
+//! Submissions of one turn of the queue leave by one system call, straight from their buffers (`send`); one read brings many ends back
+//! (`receive`). The server is not trusted: whatever it sends that cannot be ends the connection, and a connection that ends is an
 //! unplug, of which [`Fate`] tells the reason.
 
 mod describe;
