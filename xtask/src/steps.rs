@@ -13,8 +13,8 @@ use crate::install::{self, Need};
 use crate::lab;
 use crate::workspace::{build_dir, cargo, find_program, root, run};
 
-/// Inputs for each fuzz target in `cargo xtask test`: seconds, not minutes.
-const SHORT_FUZZING: u64 = 50_000;
+/// Inputs for each fuzz target in `cargo xtask test`, and the seconds after which a target that takes long for each has had enough.
+const SHORT_FUZZING: (u64, u64) = (50_000, 15);
 
 /// Options of `cargo xtask test`.
 #[derive(Debug, Args)]
@@ -147,7 +147,8 @@ fn deny() -> Result<Done> {
 }
 
 fn short_fuzz() -> Result<Done> {
-    fuzz_targets(&[], &[format!("-runs={SHORT_FUZZING}")])
+    let (runs, seconds) = SHORT_FUZZING;
+    fuzz_targets(&[], &[format!("-runs={runs}"), format!("-max_total_time={seconds}")])
 }
 
 fn lab_step() -> Result<Done> {

@@ -24,7 +24,8 @@ use words::{Served, Words};
 /// Serve virtual USB devices, for a driver on this machine or another one to attach to.
 ///
 /// They are served over USB/IP, and are real devices to whoever attaches: `outboard attach`, or the kernel by the command `usbip`. Behind an
-/// ECM dongle is a computer that answers pings and has the TCP services echo, discard and source (ports 7, 9 and 19).
+/// ECM dongle is a computer that leases addresses by DHCP, answers pings, shows a page about the dongle over HTTP, and has the TCP services
+/// echo, discard and source (ports 7, 9 and 19).
 #[derive(Debug, clap::Args)]
 #[command(after_help = device::HELP)]
 pub(crate) struct Arguments {
@@ -67,8 +68,11 @@ async fn serve(arguments: &Arguments) -> Result<(), Failure> {
         .enumerate()
         .map(|(number, device)| {
             let (options, host) = device.plan(number as u8, arguments.speed, arguments.variant);
-            let mut served = Served::new(&options, &host, device.variant(arguments.variant));
-            let dongle = Rc::new(RefCell::new(EcmDongle::new(options, Host::new(&host, now))));
+            let variant = device.variant(arguments.variant);
+            let mut served = Served::new(&options, &host, variant);
+            let mut dongle = EcmDongle::new(options, Host::new(&host, now));
+            dongle.set_variant(variant.about());
+            let dongle = Rc::new(RefCell::new(dongle));
             served.bus_id = exports.add(dongle.clone());
             (served, dongle)
         })
