@@ -61,7 +61,12 @@ impl Vended {
                 let (interface, net) = kernel_driver::bind(&device, limit)?;
                 (net, Driver::Kernel { interface })
             }
-            Contender::Outboard => return Self::attach(context, device, &[]),
+            Contender::Outboard => {
+                return match context.next_trace() {
+                    Some(file) => Self::take_traced(context, &device, &file),
+                    None => Self::attach(context, device, &[]),
+                };
+            }
             Contender::ByHand => {
                 run("modprobe tun")?;
                 let ids = [

@@ -1,6 +1,7 @@
 //! What a scenario gets: its contender, its settings, and a line to the host.
 
 use std::io::{self, BufRead, Write};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow, bail};
 
@@ -9,6 +10,8 @@ use super::wire::{Ask, Contender, Sample, Settings, ToGuest, ToHost};
 /// The world as a scenario sees it.
 #[derive(Debug)]
 pub(crate) struct Context {
+    /// The scenario's name.
+    pub(crate) scenario: &'static str,
     /// Who drives the device.
     pub(crate) contender: Contender,
     /// The parameters of this run.
@@ -16,6 +19,12 @@ pub(crate) struct Context {
 }
 
 impl Context {
+    /// The file of the next trace, if traces are wanted: SCENARIO-N.pcapng, each once.
+    pub(crate) fn next_trace(&self) -> Option<PathBuf> {
+        let folder = Path::new(self.settings.traces.as_ref()?);
+        (1..10_000).map(|n| folder.join(format!("{}-{n}.pcapng", self.scenario))).find(|path| !path.exists())
+    }
+
     /// Tells the person who watches.
     pub(crate) fn note(&self, text: impl Into<String>) {
         say(&ToHost::Note(text.into()));

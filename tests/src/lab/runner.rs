@@ -91,7 +91,7 @@ fn find(name: &str) -> Result<&'static Scenario> {
 fn scenario(name: &str, contender: Contender, settings: &str) -> Result<()> {
     let found = find(name)?;
     let settings: Settings = serde_json::from_str(settings)?;
-    let mut context = Context { contender, settings };
+    let mut context = Context { scenario: found.name, contender, settings };
     let start = Instant::now();
     let result = (found.run)(&mut context);
     say(&ToHost::End(Outcome {

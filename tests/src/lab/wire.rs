@@ -73,6 +73,8 @@ pub struct Settings {
     pub rounds: u32,
     /// Seconds after which any scenario is ended, in place of its own limit.
     pub timeout: Option<u64>,
+    /// A folder that the guest can write to, for traces of whatever `outboard attach` drives.
+    pub traces: Option<String>,
 }
 
 /// Host to guest.

@@ -32,8 +32,9 @@ pub(crate) struct Guest {
 }
 
 impl Guest {
-    /// Starts QEMU with the runner as the guest's only program. The boot goes on when this returns.
-    pub(crate) fn boot(runner: &Path, results: &Path) -> Result<Self> {
+    /// Starts QEMU with the runner as the guest's only program, which can write to this one folder of the machine. The boot goes on when this
+    /// returns.
+    pub(crate) fn boot(runner: &Path, results: &Path, writable: Option<&Path>) -> Result<Self> {
         // Paths of UNIX sockets are limited to 107 bytes, which a deep workspace exceeds.
         let sockets = std::env::temp_dir().join(format!("outboard-lab-{}", std::process::id()));
         fs::create_dir_all(&sockets)?;
@@ -41,6 +42,9 @@ impl Guest {
         let log = File::create(&console).with_context(|| format!("make {}", console.display()))?;
         let (port, monitor) = (sockets.join("port"), sockets.join("monitor"));
         let mut command = vng(&[&port, &monitor])?;
+        if let Some(folder) = writable {
+            command.arg("--rwdir").arg(folder);
+        }
         // The console shows warnings only: each character costs an exit from emulation. The whole log is read in the guest when needed.
         command.args(["--append", "loglevel=4"]);
         command.arg("--").arg(format!("{} serve", runner.display()));

@@ -9,7 +9,8 @@ mod peer;
 
 pub(crate) use guest::kernel;
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -45,6 +46,9 @@ pub(crate) struct Arguments {
     /// Seconds for any scenario, in place of its own limit.
     #[arg(long)]
     timeout: Option<u64>,
+    /// Have `outboard attach` trace each device that it drives, into target/lab/traces, for Wireshark.
+    #[arg(long)]
+    trace: bool,
     /// Boot the guest and open a shell in it; nothing is run.
     #[arg(long)]
     shell: bool,
@@ -59,6 +63,7 @@ impl Default for Arguments {
             cycles: CYCLES,
             seconds: SECONDS,
             timeout: None,
+            trace: false,
             shell: false,
         }
     }
@@ -118,6 +123,7 @@ pub(crate) fn command(arguments: &Arguments) -> Result<()> {
             cycles: arguments.cycles,
             seconds: arguments.seconds,
             timeout: arguments.timeout,
+            traces: arguments.trace.then(traces).transpose()?,
             ..settings(&programs)
         },
     };
@@ -159,7 +165,19 @@ pub(crate) fn settings(programs: &Programs) -> Settings {
         contenders: Vec::new(),
         rounds: 1,
         timeout: None,
+        traces: None,
     }
+}
+
+/// An empty folder for traces: they overwrite nothing.
+fn traces() -> Result<String> {
+    let folder = workspace::results("lab")?.join("traces");
+    if folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| format!("empty {}", folder.display()))?;
+    }
+    fs::create_dir(&folder).with_context(|| format!("make {}", folder.display()))?;
+    eprintln!("lab: traces go to {}", folder.display());
+    Ok(folder.display().to_string())
 }
 
 /// Builds what these contenders need. The guest sees the machine's file system, so that nothing is copied.
@@ -192,7 +210,8 @@ pub(crate) fn run(programs: &Programs, mut job: Job, kind: &str) -> Result<Resul
     let peer = peer::Peer::start()?;
     job.settings.peer_port = peer.port();
     job.settings.contenders.clone_from(&job.contenders);
-    let mut guest = guest::Guest::boot(&programs.runner, &folder)?;
+    let mut guest =
+        guest::Guest::boot(&programs.runner, &folder, job.settings.traces.as_deref().map(Path::new))?;
     let result = control::converse(&mut guest, job, &folder);
     guest.end();
     result
