@@ -92,6 +92,7 @@ pub mod buffer;
 mod error;
 pub mod family;
 mod mac;
+pub mod manifest;
 pub mod queue;
 pub mod service;
 pub mod source;
