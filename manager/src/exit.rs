@@ -17,7 +17,8 @@ Exit codes:
    6  no driver fits the device
    7  a right is missing: root, /dev/net/tun, the device node
    8  the device or a name is in use
-   9  the device is broken: its descriptors or answers make no sense, or it stalls what it must not";
+   9  the device is broken: its descriptors or answers make no sense, or it stalls what it must not
+  11  a driver's manifest is broken; the others are used";
 
 /// Why the command failed.
 #[derive(Debug)]
@@ -46,6 +47,8 @@ pub(crate) enum Cause {
     Busy,
     /// The device does not do what it says.
     BrokenDevice,
+    /// A driver's manifest cannot be used.
+    BrokenManifest,
 }
 
 impl Failure {
@@ -76,6 +79,7 @@ impl Failure {
             Cause::Right => 7,
             Cause::Busy => 8,
             Cause::BrokenDevice => 9,
+            Cause::BrokenManifest => 11,
         }
     }
 }

@@ -112,7 +112,7 @@ impl Processes<'_> {
             .filter_map(|entry| {
                 let id = entry.file_name().to_str()?.parse().ok()?;
                 let name = fs::read(entry.path().join("comm")).unwrap_or_default();
-                let name = printable(&String::from_utf8_lossy(&name));
+                let name = printable(String::from_utf8_lossy(&name).trim_end_matches('\n'));
                 Some((Process { id, name }, entry.path()))
             })
             .collect();
@@ -164,7 +164,8 @@ mod tests {
             for folder in ["proc/self", "dev/bus/usb/001", "bin"] {
                 fs::create_dir_all(root.join(folder)).unwrap();
             }
-            for file in ["dev/bus/usb/001/007", "dev/bus/usb/001/008", "bin/outboard", "bin/acme", "bin/gdb"] {
+            for file in ["dev/bus/usb/001/007", "dev/bus/usb/001/008", "bin/outboard", "bin/acme", "bin/gdb"]
+            {
                 fs::write(root.join(file), file).unwrap();
             }
             symlink(root.join("bin/outboard"), root.join("proc/self/exe")).unwrap();

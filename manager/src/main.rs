@@ -1,12 +1,16 @@
 //! The command `outboard`: reads the command line, sets up logging, and turns the result into an exit code. It must not know how a
 //! device is driven.
 
+mod codes;
 mod command;
 mod exit;
+mod holder;
 mod matching;
 mod output;
 mod statistics;
 mod sys;
+#[cfg(test)]
+mod testing;
 
 use std::process::ExitCode;
 
@@ -31,6 +35,8 @@ struct Arguments {
 enum Command {
     List(command::list::Arguments),
     Attach(command::attach::Arguments),
+    Why(command::why::Arguments),
+    Drivers(command::drivers::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -39,6 +45,8 @@ fn main() -> ExitCode {
     let result = match arguments.command {
         Command::List(arguments) => command::list::run(&arguments),
         Command::Attach(arguments) => command::attach::run(&arguments),
+        Command::Why(arguments) => command::why::run(&arguments),
+        Command::Drivers(arguments) => command::drivers::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -168,7 +168,9 @@ pub(crate) fn interfaces(numbers: &[u8]) -> String {
 fn reason(decision: &Decision<'_>, descriptors: &DeviceDescriptors, active: Option<u8>) -> String {
     let function = &decision.function;
     let place = format!("configuration {}, {}", function.configuration, interfaces(&function.interfaces));
-    let what = settings(descriptors, function).next().map_or_else(String::new, |first| codes::describe(first.codes()));
+    let what = settings(descriptors, function)
+        .next()
+        .map_or_else(String::new, |first| codes::describe(first.codes()));
     let mut text = format!("{place}: {what}");
     match decision.winner() {
         Some(won) => {
@@ -176,7 +178,11 @@ fn reason(decision: &Decision<'_>, descriptors: &DeviceDescriptors, active: Opti
                 text.push_str(" (the configuration has to be switched)");
             }
             if let Program::Path(path) = &won.manifest.program {
-                text.push_str(&format!("; {} wins, a program of its own ({})", won.manifest.name, path.display()));
+                text.push_str(&format!(
+                    "; {} wins, a program of its own ({})",
+                    won.manifest.name,
+                    path.display()
+                ));
             }
             if let Fate::Fits { notes, .. } = &won.verdict {
                 notes.iter().for_each(|note| text.push_str(&format!("; {note}")));
@@ -187,7 +193,9 @@ fn reason(decision: &Decision<'_>, descriptors: &DeviceDescriptors, active: Opti
                 .ranked
                 .iter()
                 .filter_map(|one| match &one.verdict {
-                    Fate::Refused { refused, .. } => Some(format!("{} refuses: {refused}", one.manifest.name)),
+                    Fate::Refused { refused, .. } => {
+                        Some(format!("{} refuses: {refused}", one.manifest.name))
+                    }
                     Fate::Fits { .. } | Fate::Differs(_) => None,
                 })
                 .collect();

@@ -15,7 +15,7 @@ use outboard_usb_ecm::driver::{EcmDriver, Provider, Vended};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::exit::{Cause, Failure};
-use crate::matching;
+use crate::matching::{Drivers, Seen};
 use crate::output::product_name;
 use crate::statistics;
 
@@ -41,7 +41,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         .map_err(|error| Failure::new(Cause::NoSuchDevice, error.to_string()))?;
     let devices = discovery::list()?;
     let found = select(&devices, &selector)?;
-    let verdict = matching::look_at(found);
+    let verdict = Drivers::read().look_at(&Seen::from(found));
     let Some(function) = verdict.function else {
         let text = format!("{}: no driver fits {}", found.name, product_name(found));
         return Err(Failure::new(Cause::NoDriver, text).with_hint(verdict.reasons.join("\n  ")));
@@ -52,7 +52,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         .map_err(|error| Error::os("start the queue", error))?
 }
 
-fn select<'a>(devices: &'a [Found], selector: &Selector) -> Result<&'a Found, Failure> {
+pub(crate) fn select<'a>(devices: &'a [Found], selector: &Selector) -> Result<&'a Found, Failure> {
     discovery::select(devices, selector).map_err(|error| match &error {
         SelectError::NotFound { .. } => Failure::new(Cause::NoSuchDevice, error.to_string())
             .with_hint("`outboard list` shows what is attached."),

@@ -4,7 +4,7 @@ use outboard_core::usb::discovery::{self, Found};
 use serde_json::{Value, json};
 
 use crate::exit::Failure;
-use crate::matching::{self, Verdict};
+use crate::matching::{Drivers, Seen, Verdict};
 use crate::output::{printable, product_name};
 
 /// Show attached USB devices, which driver fits each, and why.
@@ -18,10 +18,11 @@ pub(crate) struct Arguments {
 /// Runs the subcommand.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let devices = discovery::list()?;
+    let drivers = Drivers::read();
     let judged: Vec<(Found, Verdict)> = devices
         .into_iter()
         .map(|device| {
-            let verdict = matching::look_at(&device);
+            let verdict = drivers.look_at(&Seen::from(&device));
             (device, verdict)
         })
         .collect();
@@ -49,7 +50,10 @@ fn print(device: &Found, verdict: &Verdict) {
     for line in users(device) {
         println!("         {line}");
     }
-    let driver = if verdict.function.is_some() { "usb-ecm fits" } else { "no driver fits" };
+    let driver = match &verdict.driver {
+        Some(driver) => format!("{driver} fits"),
+        None => "no driver fits".to_owned(),
+    };
     for (n, reason) in verdict.reasons.iter().enumerate() {
         if n == 0 {
             println!("         {driver}: {reason}");
@@ -107,7 +111,7 @@ fn as_json(device: &Found, verdict: &Verdict) -> Value {
         "speed_bits_per_second": device.speed.bits_per_second(),
         "configuration": device.configuration,
         "in_use": drivers,
-        "driver": verdict.function.as_ref().map(|_| "usb-ecm"),
+        "driver": verdict.driver,
         "configuration_needed": verdict.function.as_ref().map(|function| function.configuration),
         "reasons": verdict.reasons,
     })
