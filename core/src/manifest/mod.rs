@@ -27,7 +27,7 @@
 //! | `device-protocol` | bDeviceProtocol | `device-subclass` |
 //! | `speed` | the speed it was enumerated at | one of the others |
 //!
-//! The middle is the order of the USB Common Class Specification 1.0, 3.10, which IOKit's probe scores follow as well: vendor, product and
+//! The middle is the order of the USB Common Class Specification, Revision 1.0, which IOKit's probe scores follow as well: vendor, product and
 //! version before vendor and product, these before a vendor's class codes, and those before class codes alone. Above it are the
 //! criteria by which an administrator means one device. Ties are broken by [`Manifest::priority`], then by name.
 

@@ -26,7 +26,8 @@ impl<'a> Faults<'a> {
     }
 
     pub(super) fn into_list(mut self) -> Vec<Fault> {
-        self.list.sort_by_key(|fault| fault.line);
+        // What is missing has no line, and comes behind what is there.
+        self.list.sort_by_key(|fault| (fault.line.is_none(), fault.line));
         self.list
     }
 }
