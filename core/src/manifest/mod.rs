@@ -1,7 +1,7 @@
 //! Driver manifests: which devices a driver is for, and what it may use. Reading one, matching it and ranking several is pure: no file, no
 //! clock, no log. Only [`store`] touches the file system. It must not know any driver; what drivers there are is told to it.
 //!
-//! A device has [functions](functions): groups of interfaces that belong together. Each function gets its own driver: [`decide`] asks every
+//! A device has [`functions`]: groups of interfaces that belong together. Each function gets its own driver: [`decide`] asks every
 //! manifest, lets the drivers of those that match look closer, and ranks what is left.
 //!
 //! # Ranking
