@@ -93,6 +93,7 @@ mod error;
 pub mod family;
 pub mod host;
 mod mac;
+pub mod manifest;
 pub mod queue;
 pub mod service;
 pub mod source;

@@ -18,7 +18,8 @@ Exit codes:
    7  a right is missing: root, /dev/net/tun, the device node
    8  the device or a name is in use
    9  the device is broken: its descriptors or answers make no sense, or it stalls what it must not
-  10  the USB/IP server cannot be reached, refuses, or does not speak the protocol";
+  10  the USB/IP server cannot be reached, refuses, or does not speak the protocol
+  11  a driver's manifest is broken; the others are used";
 
 /// Why the command failed.
 #[derive(Debug)]
@@ -53,6 +54,8 @@ pub(crate) enum Cause {
     BrokenDevice,
     /// The server that exports the device does not.
     Server,
+    /// A driver's manifest cannot be used.
+    BrokenManifest,
 }
 
 impl Failure {
@@ -96,6 +99,7 @@ impl Failure {
             Cause::Busy => 8,
             Cause::BrokenDevice => 9,
             Cause::Server => 10,
+            Cause::BrokenManifest => 11,
         }
     }
 

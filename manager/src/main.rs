@@ -1,14 +1,18 @@
 //! The command `outboard`: reads the command line, sets up logging, and turns the result into an exit code. It must not know how a
 //! device is driven.
 
+mod codes;
 mod command;
 mod demo;
 mod driver_process;
 mod exit;
+mod holder;
 mod matching;
 mod output;
 mod statistics;
 mod sys;
+#[cfg(test)]
+mod testing;
 mod trace;
 mod tun;
 mod usbip;
@@ -40,6 +44,8 @@ enum Command {
     #[command(hide = true)]
     Driver(command::driver::Arguments),
     Virtual(command::virtual_devices::Arguments),
+    Why(command::why::Arguments),
+    Drivers(command::drivers::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -51,6 +57,8 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => command::demo::run(&arguments),
         Command::Driver(arguments) => command::driver::run(&arguments),
         Command::Virtual(arguments) => command::virtual_devices::run(&arguments),
+        Command::Why(arguments) => command::why::run(&arguments),
+        Command::Drivers(arguments) => command::drivers::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

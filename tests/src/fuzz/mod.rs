@@ -3,6 +3,7 @@
 
 pub mod ecm;
 pub mod host;
+pub mod manifest;
 pub mod seeds;
 pub mod usb;
 pub mod usbip;
@@ -30,6 +31,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "host_dhcp", body: host::host_dhcp, seeds: host::seeds::host_dhcp, weight: 4 },
     Target { name: "host_frames", body: host::host_frames, seeds: host::seeds::host_frames, weight: 20 },
     Target { name: "host_http", body: host::host_http, seeds: host::seeds::host_http, weight: 20 },
+    Target { name: "manifest", body: manifest::file, seeds: seeds::manifests, weight: 2 },
     Target { name: "trace", body: usb::trace, seeds: seeds::traces, weight: 20 },
     Target { name: "usbip_client", body: usbip::client, seeds: seeds::usbip_sessions, weight: 20 },
     Target { name: "usbip_command", body: usbip::command, seeds: seeds::usbip_commands, weight: 1 },

@@ -163,3 +163,13 @@ pub fn usbip_conversations() -> Vec<Vec<u8>> {
     seeds.extend([0x80, 0xbf, 0xff, 0xc7].map(|how| [&[how][..], &conversation].concat()));
     seeds
 }
+
+/// Manifests: the built-in one, and one that says all that can be said.
+pub fn manifests() -> Vec<Vec<u8>> {
+    let full = "name = 'a-1'\nversion = '1.2.3-rc.1+x'\ndisplay-name = 'A'\nusage-description = \"B\"\nprogram = '/b/c'\n\
+        family = 'serial'\npriority = -7\nentitlements = ['transport.usb', 'family.serial']\n[[match]]\nvendor-id = 0x0403\n\
+        product-id = [0x6001, 24597]\ndevice-version = { min = 0x0200, max = 0x0699 }\nserial-number = 'F'\nport = ['1-2', '3-4.1']\n\
+        device-class = 0\ndevice-subclass = 0\ndevice-protocol = 0\ninterface-class = 0xff\ninterface-subclass = 0xff\n\
+        interface-protocol = [0xff, 1]\ninterface-number = 0\nconfiguration = 1\nspeed = ['full', 'high']\n[[match]]\nport = '1-1'\n";
+    [full, outboard_usb_ecm::matching::MANIFEST].map(|text| text.as_bytes().to_vec()).to_vec()
+}

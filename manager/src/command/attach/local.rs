@@ -6,7 +6,7 @@ use outboard_core::usb::transport::usbfs::UsbFs;
 
 use super::source::Opened;
 use crate::exit::{Cause, Failure};
-use crate::matching;
+use crate::matching::{Drivers, Seen};
 use crate::output::product_name;
 
 /// An attached device that a driver fits.
@@ -21,7 +21,7 @@ impl Local {
             Selector::parse(text).map_err(|error| Failure::new(Cause::NoSuchDevice, error.to_string()))?;
         let devices = discovery::list()?;
         let found = select(&devices, &selector)?;
-        let verdict = matching::look_at(&found.descriptors, found.speed, found.configuration);
+        let verdict = Drivers::read().look_at(&Seen::from(found));
         let Some(function) = verdict.function else {
             let text = format!("{}: no driver fits {}", found.name, product_name(found));
             return Err(Failure::new(Cause::NoDriver, text).with_hint(verdict.reasons.join("\n  ")));
@@ -41,7 +41,8 @@ impl Local {
     }
 }
 
-fn select<'a>(devices: &'a [Found], selector: &Selector) -> Result<&'a Found, Failure> {
+/// The one device that is meant.
+pub(crate) fn select<'a>(devices: &'a [Found], selector: &Selector) -> Result<&'a Found, Failure> {
     discovery::select(devices, selector).map_err(|error| match &error {
         SelectError::NotFound { .. } => Failure::new(Cause::NoSuchDevice, error.to_string())
             .with_hint("`outboard list` shows what is attached."),

@@ -19,6 +19,7 @@ use outboard_core::{Error, ErrorKind};
 use outboard_usb_ecm::driver::{EcmDriver, Provider, Vended};
 
 use self::keeper::Keeper;
+pub(crate) use self::local::select;
 use self::signals::{Asked, Signals};
 use self::source::{Opened, Source};
 use crate::exit::{Cause, Failure};

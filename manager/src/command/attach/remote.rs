@@ -7,7 +7,7 @@ use outboard_core::usb::transport::Transport;
 
 use super::source::Opened;
 use crate::exit::{Cause, Failure};
-use crate::matching;
+use crate::matching::{Drivers, Seen};
 use crate::usbip::{self, Url};
 
 /// The wait before the first attempt to connect again: a server that was restarted is back at once.
@@ -43,7 +43,15 @@ impl Remote {
     pub(super) async fn open(&mut self) -> Result<Opened, Failure> {
         let transport = usbip::import(&self.url, &self.bus_id).await?;
         let info = transport.info();
-        let verdict = matching::look_at(&info.descriptors, info.speed, info.configuration);
+        let seen = Seen {
+            port: &self.bus_id,
+            // Reading it would take a request, and no built-in driver asks for it.
+            serial_number: None,
+            speed: info.speed,
+            configuration: info.configuration,
+            descriptors: &info.descriptors,
+        };
+        let verdict = Drivers::read().look_at(&seen);
         if verdict.function.is_none() {
             let text = format!("{}: no driver fits it", self.url);
             return Err(Failure::new(Cause::NoDriver, text).with_hint(verdict.reasons.join("\n  ")));

@@ -6,7 +6,7 @@ use outboard_core::usb::discovery::{self, Found};
 use serde_json::{Value, json};
 
 use crate::exit::Failure;
-use crate::matching::{self, Verdict};
+use crate::matching::{Drivers, Seen, Verdict};
 use crate::output::{printable, product_name, say};
 
 /// Show attached USB devices, which driver fits each, and why; or what another machine exports.
@@ -30,10 +30,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 fn local(as_json: bool) -> Result<(), Failure> {
     let devices = discovery::list()?;
+    let drivers = Drivers::read();
     let judged: Vec<(Found, Verdict)> = devices
         .into_iter()
         .map(|device| {
-            let verdict = matching::look_at(&device.descriptors, device.speed, device.configuration);
+            let verdict = drivers.look_at(&Seen::from(&device));
             (device, verdict)
         })
         .collect();
@@ -61,7 +62,10 @@ fn print(device: &Found, verdict: &Verdict) {
     for line in users(device) {
         say!("         {line}");
     }
-    let driver = if verdict.function.is_some() { "usb-ecm fits" } else { "no driver fits" };
+    let driver = match &verdict.driver {
+        Some(driver) => format!("{driver} fits"),
+        None => "no driver fits".to_owned(),
+    };
     for (n, reason) in verdict.reasons.iter().enumerate() {
         if n == 0 {
             say!("         {driver}: {reason}");
@@ -119,7 +123,7 @@ fn describe(device: &Found, verdict: &Verdict) -> Value {
         "speed_bits_per_second": device.speed.bits_per_second(),
         "configuration": device.configuration,
         "in_use": drivers,
-        "driver": verdict.function.as_ref().map(|_| "usb-ecm"),
+        "driver": verdict.driver,
         "configuration_needed": verdict.function.as_ref().map(|function| function.configuration),
         "reasons": verdict.reasons,
     })
