@@ -93,6 +93,7 @@ mod error;
 pub mod family;
 mod mac;
 pub mod queue;
+pub mod sandbox;
 pub mod service;
 pub mod source;
 pub mod usb;
