@@ -6,4 +6,5 @@ pub mod data;
 pub mod fuzz;
 pub mod lab;
 pub mod mutate;
+pub mod sandbox;
 pub mod seeds;

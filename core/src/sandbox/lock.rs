@@ -126,7 +126,7 @@ fn precondition() -> Result<(), SandboxError> {
 /// Denies all that this kernel's Landlock knows to deny.
 fn landlock() -> Result<Landlock, landlock::RulesetError> {
     let newest = ABI::V10;
-    let status = Ruleset::new()
+    let status = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(newest))?
         .handle_access(AccessNet::from_all(newest))?

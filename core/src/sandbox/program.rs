@@ -15,7 +15,7 @@ use super::error::{SandboxError, Step};
 use super::limits::{Identity, Limits};
 use super::process::{Process, Starting};
 use super::sys::{self, Strings};
-use super::{DEBUGGABLE_VARIABLE, FIRST_PASSED, PASSED_VARIABLE};
+use super::{DEBUGGABLE_VARIABLE, FIRST_PASSED, MAX_PASSED, PASSED_VARIABLE};
 
 /// What a driver is put into apart from the file system, which is emptied after it is loaded.
 const NAMESPACES: i32 = libc::CLONE_NEWNS
@@ -143,6 +143,9 @@ impl Program {
         if is_root && self.identity.is_none() {
             let reason = "root must give the driver a user of its own";
             return Err(SandboxError::new(Step::Identity, reason));
+        }
+        if self.passed.len() > MAX_PASSED as usize {
+            return Err(SandboxError::new(Step::Descriptors, format!("more than {MAX_PASSED} cannot be passed")));
         }
         let channel = |errno| SandboxError::os(Step::Channel, errno);
         let null =
