@@ -84,7 +84,7 @@
 //! no more while the process stands still, which a manager with a heartbeat has to be told. [`Program::debuggable`] leaves core dumps to the
 //! process, and lets its user attach where that is a person.
 //!
-//! Needs Linux 5.13; Landlock where the kernel has it. Tests: `tests/tests/sandbox` tries some seventy ways out.
+//! Needs Linux 5.13; Landlock where the kernel has it. Tests: `tests/tests/sandbox` tries more than 150 ways out.
 
 mod child;
 mod error;

@@ -145,7 +145,10 @@ impl Program {
             return Err(SandboxError::new(Step::Identity, reason));
         }
         if self.passed.len() > MAX_PASSED as usize {
-            return Err(SandboxError::new(Step::Descriptors, format!("more than {MAX_PASSED} cannot be passed")));
+            return Err(SandboxError::new(
+                Step::Descriptors,
+                format!("more than {MAX_PASSED} cannot be passed"),
+            ));
         }
         let channel = |errno| SandboxError::os(Step::Channel, errno);
         let null =

@@ -24,7 +24,10 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
     works("write /proc/sys/kernel/core_pattern", Denied, |_| {
         open(c"/proc/sys/kernel/core_pattern", O_WRONLY)
     }),
-    works("read another process's environment", Denied, |_| open(c"/proc/1/environ", O_RDONLY)),
+    works("read another process's environment", Denied, |scene| {
+        let path = std::ffi::CString::new(format!("/proc/{}/environ", scene.victim)).unwrap_or_default();
+        open(&path, O_RDONLY)
+    }),
     works("list /sys", Denied, |_| open(c"/sys", O_RDONLY | O_DIRECTORY)),
     works("open /dev/null", Denied, |_| open(c"/dev/null", O_RDWR)),
     works("open /dev/kmsg", Denied, |_| open(c"/dev/kmsg", O_RDWR)),
@@ -77,7 +80,7 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
         let mut handle = [128_u32, 0].into_iter().chain([0; 40]).collect::<Vec<_>>();
         let mut mount = 0_u32;
         let directory = scene.directory as usize;
-        let handle = handle.as_mut_ptr().addr();
+        let handle = handle.as_mut_ptr().expose_provenance();
         done(call(
             SYS_name_to_handle_at,
             &[directory, text(c""), handle, address(&mut mount), AT_EMPTY_PATH as usize],

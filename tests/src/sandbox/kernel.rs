@@ -4,7 +4,7 @@ use libc::*;
 
 use super::Contained::{Denied, Open};
 use super::sys::{address, call, text};
-use super::{Attempt, Control, Errno, done, reaches, works};
+use super::{Attempt, Control, Errno, done, reaches, works, works_if_built};
 
 pub(super) const ATTEMPTS: &[Attempt] = &[
     works("bpf: make a map", Denied, |_| {
@@ -19,8 +19,10 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
             &[address(&mut attributes), -1_isize as usize, 0, -1_isize as usize, 0],
         ))
     }),
-    works("userfaultfd, of kernel accesses too", Denied, |_| done(call(SYS_userfaultfd, &[0]))),
-    works("io_uring_setup", Open, |_| {
+    works_if_built("userfaultfd, of kernel accesses too", Denied, Errno::NOSYS, |_| {
+        done(call(SYS_userfaultfd, &[0]))
+    }),
+    works_if_built("io_uring_setup", Open, Errno::NOSYS, |_| {
         let mut parameters = [0_u64; 15];
         done(call(SYS_io_uring_setup, &[1, address(&mut parameters)]))
     }),
@@ -61,11 +63,11 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
         done(call(SYS_acct, &[text(c"/outboard-sandbox-no-file")]))
     }),
     #[cfg(target_arch = "x86_64")]
-    works("iopl: the I/O ports", Denied, |_| done(call(SYS_iopl, &[3]))),
+    works_if_built("iopl: the I/O ports", Denied, Errno::NOSYS, |_| done(call(SYS_iopl, &[3]))),
     #[cfg(target_arch = "x86_64")]
-    works("ioperm: one I/O port", Denied, |_| done(call(SYS_ioperm, &[0x80, 1, 1]))),
+    works_if_built("ioperm: one I/O port", Denied, Errno::NOSYS, |_| done(call(SYS_ioperm, &[0x80, 1, 1]))),
     #[cfg(target_arch = "x86_64")]
-    works("modify_ldt: a segment of 32-bit code", Open, |_| {
+    works_if_built("modify_ldt: a segment of 32-bit code", Open, Errno::NOSYS, |_| {
         let mut entry = [0_u32, 0, 0xfffff, 0b101_0101];
         done(call(SYS_modify_ldt, &[1, address(&mut entry), 16]))
     }),

@@ -53,7 +53,9 @@ pub enum Control {
     Works,
     /// Without the sandbox the kernel lets it through to where it fails for a reason of its own.
     Reaches(Errno, &'static str),
-    /// This machine's kernel does not have it, for this reason.
+    /// As [`Works`](Self::Works), or this error, by which a kernel says that it was built without it.
+    WorksIfBuilt(Errno),
+    /// It cannot be tried without the sandbox, for this reason.
     Impossible(&'static str),
 }
 
@@ -81,6 +83,15 @@ pub struct Attempt {
 
 const fn works(name: &'static str, contained: Contained, run: fn(&Scene) -> Result<(), Errno>) -> Attempt {
     Attempt { name, run, control: Control::Works, contained }
+}
+
+const fn works_if_built(
+    name: &'static str,
+    contained: Contained,
+    errno: Errno,
+    run: fn(&Scene) -> Result<(), Errno>,
+) -> Attempt {
+    Attempt { name, run, control: Control::WorksIfBuilt(errno), contained }
 }
 
 const fn reaches(

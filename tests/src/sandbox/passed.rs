@@ -77,7 +77,7 @@ fn fcntl(fd: RawFd, command: i32, argument: usize) -> Result<(), Errno> {
 }
 
 pub(super) const ATTEMPTS: &[Attempt] = &[
-    reaches("TUNSETIFF: another interface", Denied, (Errno::INVAL, "it has an interface already"), |scene| {
+    reaches("TUNSETIFF: another interface", Denied, (Errno::EXIST, "it has an interface already"), |scene| {
         let (mut request, flags) = ([0_u8; 40], 2_u16.to_ne_bytes());
         request[16..18].copy_from_slice(&flags);
         ioctl(scene.tun, TUNSETIFF, address(&mut request))
@@ -129,7 +129,10 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
     }),
     works("F_NOTIFY: watch a leaked directory", Open, |scene| fcntl(scene.directory, F_NOTIFY, CREATE)),
     works("F_SETPIPE_SZ", Open, |scene| fcntl(scene.report, F_SETPIPE_SZ, 65536)),
-    works("ftruncate", Denied, |scene| done(call(SYS_ftruncate, &[scene.program as usize, 1 << 30]))),
+    works("ftruncate: a file in memory grows", Denied, |scene| {
+        let size = call(SYS_lseek, &[scene.program as usize, 0, SEEK_END as usize])?;
+        done(call(SYS_ftruncate, &[scene.program as usize, size + 1]))
+    }),
     works("fchmod", Denied, |scene| done(call(SYS_fchmod, &[scene.program as usize, 0o777]))),
     works("dup2 over the log", Open, |scene| {
         let saved = call(SYS_dup, &[2])?;

@@ -4,7 +4,7 @@ use libc::*;
 
 use super::Contained::{Denied, Open};
 use super::sys::{address, call, text};
-use super::{Attempt, Control, Errno, done, reaches, works};
+use super::{Attempt, Errno, done, reaches, works, works_if_built};
 
 const CWD: usize = AT_FDCWD as usize;
 
@@ -80,12 +80,11 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
     reaches("pivot_root", Denied, (Errno::BUSY, "the root cannot be pivoted onto itself"), |_| {
         done(call(SYS_pivot_root, &[text(c"/"), text(c"/")]))
     }),
-    works("open_tree: a copy of a leaked directory", Denied, |scene| {
-        let flags = (OPEN_TREE_CLONE as i32 | AT_EMPTY_PATH) as usize;
-        done(call(SYS_open_tree, &[scene.directory as usize, text(c""), flags]))
+    works("open_tree: a copy of the root", Denied, |_| {
+        done(call(SYS_open_tree, &[CWD, text(c"/"), OPEN_TREE_CLONE as usize]))
     }),
     works("fsopen", Denied, |_| done(call(SYS_fsopen, &[text(c"tmpfs"), 0]))),
-    reaches("move_mount", Denied, (Errno::INVAL, "the root has no place to be moved from"), |_| {
+    reaches("move_mount", Denied, (Errno::LOOP, "no mount lies below itself"), |_| {
         done(call(SYS_move_mount, &[CWD, text(c"/"), CWD, text(c"/"), 0]))
     }),
     works("keyctl: a session of keys", Open, |_| done(call(SYS_keyctl, &[1, 0]))),
@@ -97,12 +96,8 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
         // The control leads no session; a contained driver leads one already.
         done(call(SYS_setsid, &[]))
     }),
-    Attempt {
-        name: "x32: getpid",
-        run: |_| done(call(0x4000_0000 | SYS_getpid, &[])),
-        control: Control::Impossible("the kernel is built without CONFIG_X86_X32_ABI"),
-        contained: Denied,
-    },
+    #[cfg(target_arch = "x86_64")]
+    works_if_built("x32: getpid", Open, Errno::NOSYS, |_| done(call(0x4000_0000 | SYS_getpid, &[]))),
     #[cfg(target_arch = "x86_64")]
     works("int 0x80: getpid of 32-bit programs", Open, |_| done(super::sys::call_32(20))),
 ];

@@ -23,7 +23,7 @@ fn copy(number: i64, scene: &Scene) -> Result<(), Errno> {
 fn become_program(number: i64, first: &[usize], scene: &Scene) -> Result<(), Errno> {
     let report = std::ffi::CString::new(scene.report.to_string()).unwrap_or_default();
     let mut arguments = [text(c"subject"), text(c"escaped"), text(&report), 0];
-    let mut environment = [0];
+    let mut environment = [0_usize];
     let flags = AT_EMPTY_PATH as usize;
     done(call(number, &[first, &[address(&mut arguments), address(&mut environment), flags]].concat()))
 }

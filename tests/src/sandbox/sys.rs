@@ -22,12 +22,12 @@ fn errno() -> Errno {
 
 /// The address of a string, as a call wants it.
 pub(super) fn text(text: &CStr) -> usize {
-    text.as_ptr().addr()
+    text.as_ptr().expose_provenance()
 }
 
 /// The address of a value, as a call wants it.
 pub(super) fn address<T>(value: &mut T) -> usize {
-    (&raw mut *value).addr()
+    (&raw mut *value).expose_provenance()
 }
 
 /// A descriptor by its number.

@@ -43,10 +43,10 @@ impl Verdict {
     fn shown(&self) -> String {
         match self {
             Self::Worked => "works".into(),
+            // Without its " (os error 13)".
             Self::Refused(errno) => {
-                let text = format!("{errno:?}");
-                let name = text.strip_prefix("Errno::").map(str::to_owned);
-                name.unwrap_or_else(|| std::io::Error::from(*errno).to_string())
+                let text = std::io::Error::from(*errno).to_string();
+                text.split(" (").next().unwrap_or_default().to_owned()
             }
             Self::Killed(by) => format!("killed ({by})"),
             Self::Nothing(why) => format!("NO VERDICT: {why}"),
@@ -69,19 +69,25 @@ fn a_hostile_driver_gets_nowhere() {
         let contained = Verdict::of(stage.contained("contained", index));
         let locked = Verdict::of(stage.contained("locked", index));
         if *group != group_before {
-            writeln!(table, "\n{group:<48} {:<22} {:<22} locked down", "as root", "contained").unwrap();
+            writeln!(table, "\n{group:<50} {:<35} {:<33} locked down", "as root", "contained").unwrap();
             group_before = group;
         }
         let shown_control = match attempt.control {
             Control::Impossible(_) => "no control".into(),
             Control::Reaches(..) => format!("reaches {}", control.shown()),
-            Control::Works => control.shown(),
+            Control::WorksIfBuilt(errno) if control == Verdict::Refused(errno) => "not in this kernel".into(),
+            Control::Works | Control::WorksIfBuilt(_) => control.shown(),
         };
         let name = attempt.name;
-        writeln!(table, "  {name:<46} {shown_control:<22} {:<22} {}", contained.shown(), locked.shown())
+        writeln!(table, "  {name:<48} {shown_control:<35} {:<33} {}", contained.shown(), locked.shown())
             .unwrap();
         match attempt.control {
             Control::Works if control != Verdict::Worked => {
+                complaints.push(format!("{name}: the control does not work: {control:?}"));
+            }
+            Control::WorksIfBuilt(errno)
+                if ![Verdict::Worked, Verdict::Refused(errno)].contains(&control) =>
+            {
                 complaints.push(format!("{name}: the control does not work: {control:?}"));
             }
             Control::Reaches(errno, why) if control != Verdict::Refused(errno) => {

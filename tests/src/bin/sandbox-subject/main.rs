@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use outboard_core::queue::{Clock, DispatchQueue};
-use outboard_core::sandbox::{Family, Inherited, Profile, Transport, inherit, lock_down};
+use outboard_core::sandbox::{Family, Inherited, Profile, Program, Transport, inherit, lock_down};
 use outboard_tests::sandbox::{Scene, attempts};
 
 fn main() -> ExitCode {
@@ -24,6 +24,7 @@ fn main() -> ExitCode {
         ["idle"] => idle(),
         ["work"] => work::run(),
         ["end", how] => endings::run(how),
+        ["manage"] => manage(),
         // It was started as a driver and never says so.
         ["mute"] => Ok(()),
         _ => Err(anyhow::anyhow!("usage: the tests of the sandbox know")),
@@ -106,5 +107,21 @@ fn idle() -> Result<()> {
         rustix::io::write(socket.as_fd(), format!("{locked:?}").as_bytes())?;
         until_closed(&socket)
     })??;
+    Ok(())
+}
+
+/// A manager without any right: starts a driver, and prints what the kernel says of it.
+fn manage() -> Result<()> {
+    let (mut socket, theirs) = std::os::unix::net::UnixStream::pair()?;
+    let starting = Program::this()?.argument("idle").pass(OwnedFd::from(theirs)).spawn()?;
+    starting.wait_loaded(std::time::Duration::from_secs(60))?;
+    let mut driver = starting.finish()?;
+    let mut said = [0; 200];
+    let length = std::io::Read::read(&mut socket, &mut said)?;
+    println!("{}", String::from_utf8_lossy(&said[..length]));
+    let proc = format!("/proc/{}", driver.pid().as_raw_pid());
+    print!("{}", std::fs::read_to_string(format!("{proc}/status"))?);
+    drop(socket);
+    println!("{}", driver.wait()?);
     Ok(())
 }

@@ -8,7 +8,6 @@ use outboard_core::family::ethernet::tap::{Tap, TapFds};
 use outboard_core::queue::{self, Clock, DispatchQueue};
 use outboard_core::sandbox::{Profile, Transport, inherit, lock_down};
 use outboard_core::service::{Ending, Service};
-use outboard_core::source::{Drained, InterruptSource};
 use outboard_core::usb::Device;
 use outboard_core::usb::transport::in_process::InProcess;
 use outboard_usb_ecm::{EcmDriver, Provider};
@@ -20,35 +19,46 @@ pub(super) fn run() -> Result<()> {
     let profile = Profile { transport: Transport::InProcess, ..super::profile(&inherited) };
     let fds: [OwnedFd; 5] = inherited.fds.try_into().ok().context("five descriptors are passed")?;
     let [tun, a, b, c, control] = fds;
-    let host_options = HostOptions::default();
+    // A stream of tokio's, but read as a driver reads: by `read`, of which the filter knows.
+    let control = std::os::unix::net::UnixStream::from(control);
+    control.set_nonblocking(true)?;
     DispatchQueue::run("Default", Clock::Real, |_| async move {
         lock_down(&profile)?;
         let interface = Tap::from_fds(TapFds { tun, link: [a, b, c] })?;
-        let dongle = EcmDongle::new(EcmOptions::default(), Host::new(&host_options, queue::now()));
+        let dongle = EcmDongle::new(EcmOptions::default(), Host::new(&HostOptions::default(), queue::now()));
         let (transport, _plug) = InProcess::new("1-2", dongle);
         let device = Device::open(transport).await?;
         let provider = Provider::new(device, |_| Ok(interface))
             .watched(|name, status| eprintln!("{}", status.line(name)));
         let service = Service::<EcmDriver<Tap>>::start(provider).await?;
+        let control = tokio::net::UnixStream::from_std(control)?;
         rustix::io::write(&control, b"started")?;
 
-        let closed = std::rc::Rc::new(tokio::sync::Notify::new());
-        let source = InterruptSource::new(std::os::fd::AsFd::as_fd(&control), {
-            let closed = closed.clone();
-            move || {
-                closed.notify_one();
-                Drained::Yes
-            }
-        })?;
         tokio::select! {
-            () = closed.notified() => {}
+            closed = closed(&control) => closed?,
             ending = service.ended() => bail!("the driver ended: {ending:?}"),
         }
-        source.cancel().await;
         let ending = service.stop().await;
         match ending {
             Ending::Stopped => Ok(()),
             Ending::Failed(error) => Err(error.into()),
         }
     })?
+}
+
+/// Waits until the other end is closed.
+async fn closed(control: &tokio::net::UnixStream) -> Result<()> {
+    loop {
+        control.readable().await?;
+        match rustix::io::read(control, &mut [0; 64][..]) {
+            Ok(0) => return Ok(()),
+            Ok(_) => {}
+            Err(rustix::io::Errno::AGAIN) => {
+                let _ = control.try_io(tokio::io::Interest::READABLE, || {
+                    Err::<(), _>(std::io::ErrorKind::WouldBlock.into())
+                });
+            }
+            Err(errno) => return Err(errno.into()),
+        }
+    }
 }
