@@ -80,9 +80,10 @@
 //!
 //! # Debugging
 //!
-//! Root attaches gdb as to any process: `gdb -p PID`, with the number from the manager or from `ps`, where the title shows. The device is served
-//! no more while the process stands still, which a manager with a heartbeat has to be told. [`Program::debuggable`] leaves core dumps to the
-//! process, and lets its user attach where that is a person.
+//! Root attaches gdb as to any process, with the number from the manager or from `ps`, where the title shows. The program has to be named, and its
+//! libraries looked for in gdb's own file system, since the process has none: `gdb -iex 'set sysroot /' PROGRAM -p PID`. The device is served no more
+//! while the process stands still, which a manager with a heartbeat has to be told. [`Program::debuggable`] leaves core dumps to the process,
+//! and lets its user attach where that is a person.
 //!
 //! Needs Linux 5.13; Landlock where the kernel has it. Tests: `tests/tests/sandbox` tries more than 150 ways out.
 

@@ -92,7 +92,7 @@ const EPOLL_WAIT: Call =
     call("epoll_pwait", libc::SYS_epoll_pwait, Arguments::Any, "the queue waits, for timers too");
 
 /// Of all drivers.
-const CALLS: [Call; 19] = [
+const CALLS: [Call; 18] = [
     EPOLL_WAIT,
     call("epoll_ctl", libc::SYS_epoll_ctl, Arguments::Any, "sources come and go"),
     call("read", libc::SYS_read, Arguments::Any, "the queue's eventfd, the manager's messages, netlink"),
@@ -125,7 +125,6 @@ const CALLS: [Call; 19] = [
     call("munmap", libc::SYS_munmap, Arguments::Any, "gives memory back"),
     call("mremap", libc::SYS_mremap, Arguments::Any, "a large vector grows"),
     call("brk", libc::SYS_brk, Arguments::Any, "memory"),
-    call("madvise", libc::SYS_madvise, Arguments::Any, "the allocator gives memory back"),
     call(
         "clock_gettime",
         libc::SYS_clock_gettime,
@@ -147,14 +146,15 @@ const SENDMSG: Call = call("sendmsg", libc::SYS_sendmsg, Arguments::Any, "USB/IP
 
 /// What the runtime tries on its way and can do without: these fail, while all that is not allowed kills.
 ///
-/// They are no part of what a driver may do. A panic looks for files to name its frames, and an abort for its own thread; killed for that,
-/// the driver would seem to have been broken into.
+/// They are no part of what a driver may do. A panic looks for files to name its frames, an abort for its own thread, and an allocator may have
+/// an advice for the kernel; killed for that, the driver would seem to have been broken into.
 pub(super) const REFUSED: &[(&str, i64)] = &[
     ("openat", libc::SYS_openat),
     ("readlinkat", libc::SYS_readlinkat),
     #[cfg(target_arch = "x86_64")]
     ("readlink", libc::SYS_readlink),
     ("getcwd", libc::SYS_getcwd),
+    ("madvise", libc::SYS_madvise),
     ("rt_sigprocmask", libc::SYS_rt_sigprocmask),
     ("rt_sigaction", libc::SYS_rt_sigaction),
     ("sigaltstack", libc::SYS_sigaltstack),
