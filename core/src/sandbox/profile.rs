@@ -1,5 +1,9 @@
 //! What a driver may ask of the kernel once it is locked down: the lists of system calls and ioctls, each with its reason. Plain tables; how they
 //! are enforced is not known here.
+//!
+//! The system calls were found with strace: what the ECM driver does between a dongle and a TAP, and what tokio's current-thread runtime,
+//! glibc's allocator, a panic, an abort and the end of `main` do besides. A family or transport brings its ioctls as `DRIVER_IOCTLS`, from the
+//! file that makes them.
 
 use crate::family::ethernet::tap;
 use crate::usb::transport::usbfs;

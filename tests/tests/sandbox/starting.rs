@@ -65,7 +65,8 @@ fn the_kernel_says_that_a_driver_has_nothing() {
         assert_ne!(link(&format!("ns/{space}")), own, "the {space} namespace");
     }
     assert_eq!(link("root"), Path::new("/"));
-    let root = format!("/proc/{}/root/", process.pid().as_raw_pid());
+    // Through the link, which leads to where the process's root is.
+    let root = Path::new("/proc").join(process.pid().as_raw_pid().to_string()).join("root").join(".");
     assert_eq!(std::fs::read_dir(root).unwrap().count(), 0, "its root is empty");
     let mounts = String::from_utf8(proc(&process, "mounts")).unwrap();
     assert_eq!(mounts.lines().count(), 1, "{mounts}");
