@@ -92,8 +92,6 @@ pub fn lock_down(profile: &Profile) -> Result<LockedDown, SandboxError> {
     }
     sys::crash_by_signal();
     let landlock = landlock().map_err(|error| SandboxError::new(Step::Landlock, error.to_string()))?;
-    // rustix finds the page size and the vDSO's clock at their first use, by calls that are not allowed later.
-    let _ = (rustix::param::page_size(), rustix::time::clock_gettime(rustix::time::ClockId::Monotonic));
     for filter in &filters {
         seccompiler::apply_filter_all_threads(filter).map_err(filter_error)?;
     }

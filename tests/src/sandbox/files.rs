@@ -19,7 +19,7 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
         open(c"/tmp/outboard-sandbox-escape", O_WRONLY | O_CREAT)?;
         done(call(SYS_unlinkat, &[CWD, text(c"/tmp/outboard-sandbox-escape")]))
     }),
-    works("make a file in the root", Denied, |_| open(c"/", O_RDWR | O_TMPFILE)),
+    works("make a file without a name", Denied, |_| open(c"/tmp", O_RDWR | O_TMPFILE)),
     works("read /proc/self/maps", Denied, |_| open(c"/proc/self/maps", O_RDONLY)),
     works("write /proc/sys/kernel/core_pattern", Denied, |_| {
         open(c"/proc/sys/kernel/core_pattern", O_WRONLY)
@@ -76,15 +76,11 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
     works("memfd_create", Open, |_| done(call(SYS_memfd_create, &[text(c"escape"), 0]))),
     works("inotify_init1", Open, |_| done(call(SYS_inotify_init1, &[]))),
     works("fanotify_init", Denied, |_| done(call(SYS_fanotify_init, &[0, O_RDONLY as usize]))),
-    works("name_to_handle_at", Open, |scene| {
-        let mut handle = [128_u32, 0].into_iter().chain([0; 40]).collect::<Vec<_>>();
+    works("name_to_handle_at", Denied, |_| {
+        let mut handle = [0_u32; 34];
+        handle[0] = 128;
         let mut mount = 0_u32;
-        let directory = scene.directory as usize;
-        let handle = handle.as_mut_ptr().expose_provenance();
-        done(call(
-            SYS_name_to_handle_at,
-            &[directory, text(c""), handle, address(&mut mount), AT_EMPTY_PATH as usize],
-        ))
+        done(call(SYS_name_to_handle_at, &[CWD, text(c"/tmp"), address(&mut handle), address(&mut mount), 0]))
     }),
     reaches("open_by_handle_at", Denied, (Errno::STALE, "no file has this handle"), |scene| {
         let mut handle = [8_u32, 1, 0x7fff_fff0, 1];

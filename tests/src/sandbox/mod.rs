@@ -44,6 +44,8 @@ pub struct Scene {
     pub socket_name: String,
     /// The TAP's name.
     pub interface: String,
+    /// Seconds of CPU time to use up. More than the limit by far where there is one: the kernel counts in ticks, of which an emulator loses some.
+    pub cpu_time: i64,
 }
 
 /// How it is shown that a way out is one.

@@ -20,7 +20,7 @@ fn the_ecm_driver_carries_tcp_while_locked_down() {
     rustix::thread::unshare(rustix::thread::UnshareFlags::NEWNET).unwrap();
     let tap = Tap::create(&TapOptions { name: "oblocked0".into(), ..TapOptions::default() }).unwrap();
     let fds = tap.into_fds();
-    for arguments in ["link set oblocked0 up", "addr add 10.0.2.15/24 dev oblocked0 nodad"] {
+    for arguments in ["link set oblocked0 up", "addr add 10.0.2.15/24 dev oblocked0"] {
         let status = Command::new("ip").args(arguments.split(' ')).status().unwrap();
         assert!(status.success(), "ip {arguments}");
     }

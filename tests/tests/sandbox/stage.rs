@@ -186,7 +186,7 @@ impl Stage {
         Props { theirs, report: OwnedFd::from(report).into(), _socket: socket }
     }
 
-    fn scene(&self, numbers: &[i32]) -> String {
+    fn scene(&self, numbers: &[i32], cpu_time: i64) -> String {
         let [report, tun, netlink, terminal, socket, program, directory] = *numbers else {
             unreachable!("a scene has seven descriptors")
         };
@@ -204,6 +204,7 @@ impl Stage {
             port: self.listener.local_addr().unwrap().port(),
             socket_name: self.socket_name.clone(),
             interface: self.tap.name().to_owned(),
+            cpu_time,
         };
         serde_json::to_string(&scene).unwrap()
     }
@@ -217,7 +218,7 @@ impl Stage {
         }
         let numbers: Vec<_> = theirs.iter().map(AsRawFd::as_raw_fd).collect();
         let mut child = Command::new(SUBJECT)
-            .args(["attempt", "control", &index.to_string(), &self.scene(&numbers)])
+            .args(["attempt", "control", &index.to_string(), &self.scene(&numbers, 2)])
             .stdin(Stdio::null())
             .spawn()
             .unwrap();
@@ -232,7 +233,7 @@ impl Stage {
     pub(crate) fn contained(&self, layer: &str, index: usize) -> (Exit, String) {
         let Props { theirs, mut report, _socket } = self.props();
         let numbers: Vec<_> = (FIRST_PASSED..).take(theirs.len()).collect();
-        let program = subject(&["attempt", layer, &index.to_string(), &self.scene(&numbers)])
+        let program = subject(&["attempt", layer, &index.to_string(), &self.scene(&numbers, 60)])
             .limits(Limits { cpu_time: Some(1), ..Limits::default() });
         let program = theirs.into_iter().fold(program, Program::pass);
         let (exit, log) = run_to_end(program);
