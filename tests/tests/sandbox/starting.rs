@@ -9,7 +9,7 @@ use std::path::Path;
 use outboard_core::sandbox::{Exit, Limits, Process, Program, SandboxError, Step};
 use rustix::process::Signal;
 
-use crate::stage::{PATIENCE, SUBJECT, can_run, identity, start, subject};
+use crate::stage::{PATIENCE, SUBJECT, can_run, identity, skip, start, subject};
 
 /// A driver that is locked down and waits for the end of a socket.
 fn idle(program: Program) -> (Process, UnixStream, String) {
