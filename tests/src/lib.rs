@@ -7,3 +7,4 @@ pub mod data;
 pub mod fuzz;
 pub mod lab;
 pub mod mutate;
+pub mod sandbox;

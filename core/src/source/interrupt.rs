@@ -59,6 +59,8 @@ impl InterruptSource {
     /// Runs `handler` on the calling thread's queue whenever `fd` is readable (also when it is closed at its other end, or fails:
     /// reading tells). The descriptor is duplicated; it must be non-blocking.
     ///
+    /// A descriptor that is closed at its other end stays readable for ever: once the handler has drained it after that, it is not run again.
+    ///
     /// # Errors
     /// System: no descriptor is left, or this one cannot be polled.
     pub fn new(fd: BorrowedFd<'_>, handler: impl FnMut() -> Drained + 'static) -> Result<Self> {
@@ -90,7 +92,10 @@ impl InterruptSource {
                     if !gate.enabled.get() {
                         continue;
                     }
+                    let closed = ready.ready().is_read_closed();
                     match handler() {
+                        // Nothing clears this readiness.
+                        Drained::Yes if closed => return,
                         Drained::Yes => ready.clear_ready(),
                         Drained::No => tokio::task::yield_now().await,
                     }
@@ -156,6 +161,27 @@ mod tests {
             until(|| seen.get() == 3).await;
             rustix::io::write(&write, b"de").unwrap();
             until(|| seen.get() == 5).await;
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn what_is_closed_is_drained_once_more_and_then_left_alone() {
+        DispatchQueue::run("interrupt", Clock::Real, |_| async {
+            let (read, write) = pipe_with(PipeFlags::NONBLOCK).unwrap();
+            let (read, runs) = (Rc::new(read), Rc::new(Cell::new(0)));
+            let (handler_end, counted) = (read.clone(), runs.clone());
+            let source = InterruptSource::new(read.as_fd(), move || {
+                counted.set(counted.get() + 1);
+                let mut bytes = [0; 8];
+                while rustix::io::read(&*handler_end, &mut bytes).is_ok_and(|count| count > 0) {}
+                Drained::Yes
+            })
+            .unwrap();
+            rustix::io::write(&write, b"abc").unwrap();
+            drop(write);
+            until(|| source.task().is_over()).await;
+            assert!((1..=2).contains(&runs.get()), "{} runs", runs.get());
         })
         .unwrap();
     }

@@ -23,6 +23,9 @@ use super::vnet::VNET_HEADER_SIZE;
 use super::{Counters, EthernetInterface, FrameBuffer, HostWish, Received, Transmit};
 use crate::{Error, ErrorKind, MacAddr, Result};
 
+/// The ioctls of a driver that was given an interface ([`Tap::from_fds`]), by name and number.
+pub(crate) const DRIVER_IOCTLS: &[(&str, u32)] = &sys::DRIVER_IOCTLS;
+
 /// How an interface is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TapOptions {

@@ -44,6 +44,18 @@ const SIOCSIFHWADDR: Opcode = 0x8924;
 const SIOCSIFTXQLEN: Opcode = 0x8943;
 const SIOCETHTOOL: Opcode = 0x8946;
 
+/// What serving an interface calls that another process has made; the names are those of the kernel's headers. The last one is rustix's, for
+/// the index of a name.
+pub(super) const DRIVER_IOCTLS: [(&str, Opcode); 7] = [
+    ("TUNGETIFF", TUNGETIFF),
+    ("TUNSETOFFLOAD", TUNSETOFFLOAD),
+    ("TUNGETVNETHDRSZ", TUNGETVNETHDRSZ),
+    ("TUNSETVNETHDRSZ", TUNSETVNETHDRSZ),
+    ("TUNSETVNETLE", TUNSETVNETLE),
+    ("TUNSETCARRIER", TUNSETCARRIER),
+    ("SIOCGIFINDEX", 0x8933),
+];
+
 /// linux/if_arp.h.
 const ARPHRD_ETHER: u16 = 1;
 

@@ -25,6 +25,12 @@ use crate::usb::descriptor::DeviceDescriptors;
 use crate::usb::transfer::{Done, Operation, Token, TransferError, Urb};
 use crate::usb::{Direction, Speed};
 
+/// The ioctls of a driver that was given an open node, by name and number.
+pub(crate) const DRIVER_IOCTLS: &[(&str, u32)] = &sys::DRIVER_IOCTLS;
+
+/// The one that resets the port.
+pub(crate) const RESET_IOCTL: (&str, u32) = sys::RESET_IOCTL;
+
 /// Completions taken per turn, so that one busy device leaves room for the other sources of its queue.
 const BATCH: usize = 64;
 

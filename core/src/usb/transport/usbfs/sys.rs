@@ -109,6 +109,24 @@ const DISCONNECT_CLAIM: Opcode = opcode::read::<DisconnectClaim>(GROUP, 27);
 const DROP_PRIVILEGES: Opcode = opcode::write::<u32>(GROUP, 30);
 const GET_SPEED: Opcode = opcode::none(GROUP, 31);
 
+/// What a driver calls on a node that the manager has opened and claimed, and whose privileges it has dropped; the names are those of
+/// linux/usbdevice_fs.h. What else this file calls is for who opens nodes, and the kernel would refuse it after DROP_PRIVILEGES.
+pub(super) const DRIVER_IOCTLS: [(&str, Opcode); 10] = [
+    ("USBDEVFS_SUBMITURB", SUBMIT_URB),
+    ("USBDEVFS_REAPURBNDELAY", REAP_URB_NDELAY),
+    ("USBDEVFS_DISCARDURB", DISCARD_URB),
+    ("USBDEVFS_SETINTERFACE", SET_INTERFACE),
+    ("USBDEVFS_CLEAR_HALT", CLEAR_HALT),
+    ("USBDEVFS_GETDRIVER", GET_DRIVER),
+    ("USBDEVFS_CLAIMINTERFACE", CLAIM_INTERFACE),
+    ("USBDEVFS_RELEASEINTERFACE", RELEASE_INTERFACE),
+    ("USBDEVFS_GET_CAPABILITIES", GET_CAPABILITIES),
+    ("USBDEVFS_GET_SPEED", GET_SPEED),
+];
+
+/// And what a driver calls in addition that may reset the port of its device.
+pub(super) const RESET_IOCTL: (&str, Opcode) = ("USBDEVFS_RESET", RESET);
+
 /// USBDEVFS_CAP_REAP_AFTER_DISCONNECT: what was in flight can be reaped after an unplug.
 pub(super) const CAP_REAP_AFTER_DISCONNECT: u32 = 0x10;
 /// USBDEVFS_CAP_MMAP: the node can be mapped.
