@@ -2,6 +2,7 @@
 
 mod remote;
 
+use outboard_core::ErrorKind;
 use outboard_core::usb::discovery::{self, Found};
 use serde_json::{Value, json};
 
@@ -20,6 +21,9 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
+/// For whoever has nothing to drive.
+const DEMO: &str = "`outboard demo` shows Outboard at work without any device.";
+
 /// Runs the subcommand.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.server {
@@ -29,7 +33,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn local(as_json: bool) -> Result<(), Failure> {
-    let devices = discovery::list()?;
+    let devices = discovery::list().map_err(|error| match error.kind() {
+        ErrorKind::NotFound | ErrorKind::Unsupported => Failure::from(error).with_hint(DEMO),
+        _ => error.into(),
+    })?;
     let drivers = Drivers::read();
     let judged: Vec<(Found, Verdict)> = devices
         .into_iter()
@@ -44,7 +51,7 @@ fn local(as_json: bool) -> Result<(), Failure> {
         return Ok(());
     }
     if judged.is_empty() {
-        say!("No USB device is attached.");
+        say!("No USB device is attached. {DEMO}");
         return Ok(());
     }
     for (device, verdict) in &judged {
