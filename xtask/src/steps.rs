@@ -14,7 +14,7 @@ use crate::lab;
 use crate::workspace::{build_dir, cargo, find_program, root, run};
 
 /// Inputs for each fuzz target in `cargo xtask test`, and the seconds after which a target that takes long for each has had enough.
-const SHORT_FUZZING: (u64, u64) = (50_000, 15);
+const SHORT_FUZZING: (u64, u64) = (50_000, 10);
 
 /// Options of `cargo xtask test`.
 #[derive(Debug, Args)]
