@@ -1,6 +1,10 @@
 //! The fuzz targets' bodies: each takes any bytes and checks what the parser promises about them. `tests/fuzz` runs them
 //! under libFuzzer, `tests/tests/parsers.rs` on a few thousand mutations in every test run; both begin with the same seeds.
 
+mod hid;
+
+pub use hid::hid_descriptor;
+
 use crate::seeds;
 use outboard_core::usb::descriptor::{
     Configuration, DeviceDescriptors, Endpoint, Languages, StringDescriptor, limit,
@@ -30,6 +34,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "ecm_mac", body: ecm_mac, seeds: seeds::mac_strings },
     Target { name: "ecm_machine", body: ecm_machine, seeds: seeds::events },
     Target { name: "ecm_notification", body: ecm_notification, seeds: seeds::notifications },
+    Target { name: "hid_descriptor", body: hid_descriptor, seeds: seeds::report_descriptors },
 ];
 
 const SPEEDS: [Speed; 5] = [Speed::Low, Speed::Full, Speed::High, Speed::Super, Speed::SuperPlus];

@@ -4,6 +4,7 @@
 
 pub mod data;
 pub mod fuzz;
+pub mod hid;
 pub mod lab;
 pub mod mutate;
 pub mod seeds;

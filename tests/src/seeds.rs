@@ -1,6 +1,7 @@
 //! Inputs that the fuzz targets start from. They know the targets' input formats and none of their bodies.
 
 use crate::data::DESCRIPTORS;
+use crate::hid;
 use crate::mutate::Random;
 use outboard_core::usb::descriptor::encode_string;
 use outboard_usb_ecm::proto::notification::Notification;
@@ -42,4 +43,9 @@ pub fn events() -> Vec<Vec<u8>> {
             (0..400).map(|_| random.number() as u8).collect()
         })
         .collect()
+}
+
+/// Real HID devices' report descriptors.
+pub fn report_descriptors() -> Vec<Vec<u8>> {
+    hid::corpus().into_iter().map(|sample| sample.descriptor).collect()
 }
