@@ -25,16 +25,22 @@ pub struct Target {
     pub body: fn(&[u8]),
     /// Inputs worth starting from.
     pub seeds: fn() -> Vec<Vec<u8>>,
+    /// How many mutations every test run tries; libFuzzer does more.
+    pub rounds: u64,
 }
+
+const MANY: u64 = 20_000;
+/// Of those that take long in a debug build.
+const FEW: u64 = 3000;
 
 /// All targets.
 pub const TARGETS: &[Target] = &[
-    Target { name: "descriptors", body: descriptors, seeds: seeds::devices },
-    Target { name: "ecm_function", body: ecm_function, seeds: seeds::devices },
-    Target { name: "ecm_mac", body: ecm_mac, seeds: seeds::mac_strings },
-    Target { name: "ecm_machine", body: ecm_machine, seeds: seeds::events },
-    Target { name: "ecm_notification", body: ecm_notification, seeds: seeds::notifications },
-    Target { name: "hid_descriptor", body: hid_descriptor, seeds: seeds::report_descriptors },
+    Target { name: "descriptors", body: descriptors, seeds: seeds::devices, rounds: MANY },
+    Target { name: "ecm_function", body: ecm_function, seeds: seeds::devices, rounds: MANY },
+    Target { name: "ecm_mac", body: ecm_mac, seeds: seeds::mac_strings, rounds: MANY },
+    Target { name: "ecm_machine", body: ecm_machine, seeds: seeds::events, rounds: MANY },
+    Target { name: "ecm_notification", body: ecm_notification, seeds: seeds::notifications, rounds: MANY },
+    Target { name: "hid_descriptor", body: hid_descriptor, seeds: seeds::report_descriptors, rounds: FEW },
 ];
 
 const SPEEDS: [Speed; 5] = [Speed::Low, Speed::Full, Speed::High, Speed::Super, Speed::SuperPlus];

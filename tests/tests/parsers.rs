@@ -8,9 +8,6 @@ use outboard_tests::{mutate, seeds};
 use outboard_usb_ecm::proto::function::{self, EcmFunction, Finding};
 use outboard_usb_ecm::proto::quirks::Quirks;
 
-/// Mutations in every test run; libFuzzer does more.
-const ROUNDS: u64 = 20_000;
-
 fn speed(name: &str) -> Speed {
     match name {
         "qemu-usb-net" | "motorola-like" => Speed::Full,
@@ -101,7 +98,7 @@ fn every_target_survives_mutations_of_its_seeds() {
     for target in TARGETS {
         let seeds = (target.seeds)();
         assert!(!seeds.is_empty(), "{}", target.name);
-        mutate::feed(target.body, &seeds, ROUNDS);
+        mutate::feed(target.body, &seeds, target.rounds);
     }
 }
 

@@ -107,6 +107,18 @@ impl Report {
     }
 }
 
+/// Whether a device is one for touch, by the marks that Linux goes by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TouchGroup {
+    /// It reports no contacts by number.
+    #[default]
+    None,
+    /// It does.
+    Touch,
+    /// It does, and is certified for Windows 8 or later, which promises much about its reports.
+    Certified,
+}
+
 /// A report descriptor that was understood.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReportDescriptor {
@@ -114,6 +126,8 @@ pub struct ReportDescriptor {
     pub collections: Vec<Collection>,
     /// All reports of all kinds, in the order in which they first appear.
     pub reports: Vec<Report>,
+    /// Whether the device is one for touch.
+    pub touch: TouchGroup,
     /// What was tolerated, in the order of the bytes; at most [`limit::FINDINGS`] and one that says that there were more.
     pub findings: Vec<Finding>,
 }

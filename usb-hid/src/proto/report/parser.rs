@@ -4,9 +4,10 @@
 use super::item::{Item, ItemKind, Items, global, local, main};
 use super::{
     Alias, Collection, CollectionKind, DescriptorError, Field, Finding, Flags, Oddity, ParseOptions, Problem,
-    Report, ReportDescriptor, UsageRun, Usages, limit,
+    Report, ReportDescriptor, TouchGroup, UsageRun, Usages, limit,
 };
 use crate::proto::class::ReportKind;
+use crate::proto::usage::page;
 use crate::proto::{Usage, bits};
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -44,6 +45,7 @@ struct Parser {
     local: Local,
     open: Vec<usize>,
     report_bits: u32,
+    certified: bool,
 }
 
 pub(super) fn parse(bytes: &[u8], options: &ParseOptions) -> Result<ReportDescriptor, DescriptorError> {
@@ -60,6 +62,7 @@ pub(super) fn parse(bytes: &[u8], options: &ParseOptions) -> Result<ReportDescri
         open: Vec::new(),
         // A byte less: there may be a number before it.
         report_bits: (report_bytes - 1) * 8,
+        certified: false,
     };
     let mut items = Items::new(bytes);
     for item in items.by_ref() {
@@ -74,6 +77,9 @@ pub(super) fn parse(bytes: &[u8], options: &ParseOptions) -> Result<ReportDescri
     }
     if !parser.open.is_empty() {
         parser.find(bytes.len(), Oddity::MissingEnd { count: parser.open.len() });
+    }
+    if parser.certified && parser.descriptor.touch == TouchGroup::Touch {
+        parser.descriptor.touch = TouchGroup::Certified;
     }
     Ok(parser.descriptor)
 }
@@ -226,7 +232,11 @@ impl Parser {
         }
         let local = std::mem::take(&mut self.local);
         match item.tag {
-            main::COLLECTION => self.open_collection(CollectionKind(item.unsigned() as u8), &local),
+            main::COLLECTION => {
+                let kind = CollectionKind(item.unsigned() as u8);
+                self.look_at_collection(kind, &local);
+                self.open_collection(kind, &local);
+            }
             main::END_COLLECTION => {
                 if self.open.pop().is_none() {
                     self.find(item.offset, Oddity::ExtraEnd);
@@ -238,6 +248,37 @@ impl Parser {
             _ => self.find(item.offset, Oddity::Reserved),
         }
         Ok(())
+    }
+
+    /// Sensor hubs and Google's keyboards are not for touch, whatever they contain; the last mark counts.
+    fn look_at_collection(&mut self, kind: CollectionKind, local: &Local) {
+        let page = self.global.usage_page as u16;
+        let google =
+            page == page::GOOGLE && local.usages.iter().any(|usage| usage == Usage::new(page::GOOGLE, 1));
+        if page == page::SENSOR && kind == CollectionKind::PHYSICAL || google {
+            self.descriptor.touch = TouchGroup::None;
+        }
+    }
+
+    fn look_at_field(&mut self, kind: ReportKind, flags: Flags, usages: &Usages) {
+        let Global { report_size, report_count, .. } = self.global;
+        let is_for = |wanted| usages.iter().any(|usage| usage == wanted);
+        match kind {
+            ReportKind::Input if !flags.has(Flags::CONSTANT) && is_for(Usage::CONTACT_ID) => {
+                self.descriptor.touch = TouchGroup::Touch;
+            }
+            ReportKind::Feature
+                if (report_count, report_size) == (256, 8) && is_for(Usage::TOUCH_CERTIFICATION) =>
+            {
+                self.certified = true;
+            }
+            ReportKind::Feature
+                if (report_count, report_size) == (1, 8) && is_for(Usage::TOUCH_CERTIFICATION_STATUS) =>
+            {
+                self.certified = true;
+            }
+            _ => {}
+        }
     }
 
     fn open_collection(&mut self, kind: CollectionKind, local: &Local) {
@@ -258,6 +299,7 @@ impl Parser {
         let Global { logical, physical, unit_exponent, unit, report_size, report_count, report_id, .. } =
             self.global;
         let application = self.around(CollectionKind::APPLICATION);
+        self.look_at_field(kind, Flags(item.unsigned()), &local.usages);
         let mut field = Field {
             offset: item.offset,
             flags: Flags(item.unsigned()),
