@@ -3,7 +3,7 @@
 
 mod hid;
 
-pub use hid::hid_descriptor;
+pub use hid::{hid_descriptor, hid_machine};
 
 use crate::seeds;
 use outboard_core::usb::descriptor::{
@@ -41,6 +41,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "ecm_machine", body: ecm_machine, seeds: seeds::events, rounds: MANY },
     Target { name: "ecm_notification", body: ecm_notification, seeds: seeds::notifications, rounds: MANY },
     Target { name: "hid_descriptor", body: hid_descriptor, seeds: seeds::report_descriptors, rounds: FEW },
+    Target { name: "hid_machine", body: hid_machine, seeds: seeds::hid_reports, rounds: FEW },
 ];
 
 const SPEEDS: [Speed; 5] = [Speed::Low, Speed::Full, Speed::High, Speed::Super, Speed::SuperPlus];

@@ -49,3 +49,22 @@ pub fn events() -> Vec<Vec<u8>> {
 pub fn report_descriptors() -> Vec<Vec<u8>> {
     hid::corpus().into_iter().map(|sample| sample.descriptor).collect()
 }
+
+/// Reports for real HID devices: which device, then reports with a byte that says how long each is, as `hid_machine` reads them.
+pub fn hid_reports() -> Vec<Vec<u8>> {
+    let mut random = Random::new(1);
+    let number = |random: &mut Random| random.number() as u8;
+    (0..64)
+        .map(|_| {
+            let device = [number(&mut random), number(&mut random)];
+            let reports = (0..20).flat_map(|_| {
+                let length = number(&mut random) & 31;
+                // Mostly reports 1 to 3.
+                let id = number(&mut random) % 3 + 1;
+                let body: Vec<u8> = (0..length).map(|_| number(&mut random)).collect();
+                [&[length + 1, id][..], &body].concat()
+            });
+            [&device[..], &reports.collect::<Vec<u8>>()].concat()
+        })
+        .collect()
+}

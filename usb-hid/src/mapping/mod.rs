@@ -4,7 +4,6 @@
 mod connect;
 mod features;
 mod multiplier;
-#[expect(dead_code, reason = "what turns reports into events reads the rest of it")]
 mod plan;
 mod resolution;
 mod tables;
@@ -13,10 +12,14 @@ mod touch_class;
 mod usage;
 
 pub use features::FeatureValues;
-use plan::ReportPlan;
+pub(crate) use plan::{
+    DeviceFlags, FieldPlan, ReportPlan, Slot, Target, TouchApplication, TouchPlan, TouchReport, ValueRef,
+    slot_flag,
+};
 pub use plan::{Mapping, MappingFinding};
+pub(crate) use touch::tool as touch_tool;
 pub use touch_class::TouchClass;
-use touch_class::trait_;
+pub(crate) use touch_class::trait_;
 
 use crate::proto::report::ReportDescriptor;
 use outboard_core::family::hid::InputId;

@@ -19,10 +19,17 @@ const DEFAULT_CONTACTS: u8 = 10;
 const MOST_CONTACTS: i32 = 250;
 /// The greatest tracking id.
 const TRACKING_ID_MAX: i32 = 0xffff;
-/// `MT_TOOL_FINGER`, `MT_TOOL_PALM`, `MT_TOOL_DIAL`.
-pub(crate) const TOOL_FINGER: i32 = 0;
-pub(crate) const TOOL_PALM: i32 = 2;
-pub(crate) const TOOL_DIAL: i32 = 0x0a;
+
+/// Values of `ABS_MT_TOOL_TYPE`.
+pub(crate) mod tool {
+    /// `MT_TOOL_FINGER`.
+    pub(crate) const FINGER: i32 = 0;
+    /// `MT_TOOL_PALM`.
+    pub(crate) const PALM: i32 = 2;
+    /// `MT_tool::DIAL`.
+    pub(crate) const DIAL: i32 = 0x0a;
+}
+
 /// Input Mode (HUT 1.5, 16.7).
 const MODE_TOUCH_SCREEN: u8 = 2;
 const MODE_TOUCH_PAD: u8 = 3;
@@ -202,7 +209,7 @@ impl TouchPlan {
                 if usage == Usage::X && field.application == Usage::SYSTEM_MULTI_AXIS {
                     // It is put onto the surface.
                     node.properties.insert(INPUT_PROP_DIRECT);
-                    add_plain(node, ABS_MT_TOOL_TYPE, TOOL_DIAL, TOOL_DIAL);
+                    add_plain(node, ABS_MT_TOOL_TYPE, tool::DIAL, tool::DIAL);
                 }
                 Verdict::Done
             }
@@ -288,7 +295,7 @@ fn digitizer(
                 app.traits |= trait_::CONFIDENCE;
             }
             if app.traits & trait_::CONFIDENCE != 0 {
-                add_plain(node, ABS_MT_TOOL_TYPE, TOOL_FINGER, TOOL_PALM);
+                add_plain(node, ABS_MT_TOOL_TYPE, tool::FINGER, tool::PALM);
             }
             store(app, at, |slot| &mut slot.confidence);
         }
