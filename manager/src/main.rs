@@ -31,6 +31,7 @@ struct Arguments {
 enum Command {
     List(command::list::Arguments),
     Attach(command::attach::Arguments),
+    Hid(command::hid::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
     let result = match arguments.command {
         Command::List(arguments) => command::list::run(&arguments),
         Command::Attach(arguments) => command::attach::run(&arguments),
+        Command::Hid(arguments) => command::hid::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,4 +1,5 @@
 //! The subcommands, one a file.
 
 pub(crate) mod attach;
+pub(crate) mod hid;
 pub(crate) mod list;

@@ -47,7 +47,7 @@ pub enum ReportError {
     #[error("there is no input report {0}")]
     Unknown(u8),
     /// It is shorter than the descriptor says.
-    #[error("report {id} has {length} bytes, and must have {needed}")]
+    #[error("{} has {length} bytes, and must have {needed}", if *id == 0 { "the report".into() } else { format!("report {id}") })]
     TooShort {
         /// Its number; 0 if it has none.
         id: u8,
