@@ -6,3 +6,4 @@
 pub mod machine;
 pub mod mapping;
 pub mod proto;
+pub mod quirks;

@@ -6,7 +6,7 @@ use super::{evemu, written};
 use crate::exit::{Cause, Failure};
 use outboard_core::family::hid::Event;
 use outboard_usb_hid::machine::Machine;
-use outboard_usb_hid::mapping::{Mapping, Options};
+use outboard_usb_hid::mapping::Mapping;
 use std::io::{self, BufRead, Write};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -44,9 +44,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     for finding in &source.descriptor.findings {
         eprintln!("outboard: {}: {finding}", arguments.descriptor.display());
     }
-    let name = arguments.name.clone().unwrap_or(source.name);
-    let options = Options { name, id: source.id, ..Options::default() };
-    let mapping = Mapping::new(&source.descriptor, &options);
+    let mapping = Mapping::new(&source.descriptor, &source.options(arguments.name.as_ref()));
     if let Some(node) = arguments.node.filter(|node| *node >= mapping.nodes.len()) {
         let text = format!("there is no node {node}; the descriptor has {}", mapping.nodes.len());
         return Err(Failure::new(Cause::Other, text));

@@ -7,7 +7,7 @@ use super::written;
 use crate::exit::Failure;
 use outboard_core::family::hid::codes::*;
 use outboard_core::family::hid::{CodeSet, Node};
-use outboard_usb_hid::mapping::{Mapping, Options};
+use outboard_usb_hid::mapping::Mapping;
 use outboard_usb_hid::proto::class::ReportKind;
 use outboard_usb_hid::proto::report::item::Items;
 use outboard_usb_hid::proto::report::{Field, Flags, Report};
@@ -33,8 +33,7 @@ const WIDTH: usize = 100;
 /// Runs the subcommand.
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let source = Source::read(&arguments.descriptor)?;
-    let name = arguments.name.clone().unwrap_or_else(|| source.name.clone());
-    let mapping = Mapping::new(&source.descriptor, &Options { name, id: source.id, ..Options::default() });
+    let mapping = Mapping::new(&source.descriptor, &source.options(arguments.name.as_ref()));
     let mut out = io::BufWriter::new(io::stdout().lock());
     written(print(&mut out, &source, &mapping).and_then(|()| out.flush()))
 }

@@ -4,7 +4,9 @@
 use crate::exit::{Cause, Failure};
 use crate::output::printable;
 use outboard_core::family::hid::InputId;
+use outboard_usb_hid::mapping::Options;
 use outboard_usb_hid::proto::report::{ReportDescriptor, limit};
+use outboard_usb_hid::quirks::DeviceQuirks;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -38,6 +40,19 @@ impl Source {
             Failure::new(cause, format!("read {place}: {error}"))
         })?;
         Self::parse(&content, &place)
+    }
+
+    /// What is known about the device; `name` instead of the recorded one.
+    pub(super) fn options(&self, name: Option<&String>) -> Options {
+        const USB: u16 = 3;
+        // The table is about USB devices; of another bus, the same numbers are another device.
+        let (group, id) = (self.descriptor.touch, self.id);
+        let known = match id.bus {
+            USB => DeviceQuirks::of(id.vendor, id.product, group),
+            _ => DeviceQuirks::default(),
+        };
+        let name = name.unwrap_or(&self.name).clone();
+        Options { name, id, quirks: known.mapping, touch: known.touch, ..Options::default() }
     }
 
     fn parse(content: &[u8], place: &str) -> Result<Self, Failure> {
@@ -173,6 +188,12 @@ mod tests {
         }
         let source = Source::parse(recording.as_bytes(), "x").unwrap();
         assert_eq!((&*source.name, source.id.vendor, source.id.product), ("A Mouse[2J", 0x46d, 0xc077));
+        // Of a device that is known: by its numbers on USB, and by no others.
+        let known = |identity: &str| {
+            let recording = recording.replace("3 046d c077", identity);
+            Source::parse(recording.as_bytes(), "x").unwrap().options(None).quirks
+        };
+        assert!(known("3 0079 1800").multi_input && !known("5 0079 1800").multi_input);
         assert_eq!(Source::parse(b"not one", "x").unwrap_err().code(), 1);
         assert_eq!(
             Source::parse(&[0x85, 0], "x").unwrap_err().to_string(),
