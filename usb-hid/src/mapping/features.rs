@@ -26,6 +26,12 @@ impl FeatureValues {
         self.reports.push((id, body.to_vec()));
     }
 
+    /// A report's bytes behind its number.
+    pub(crate) fn body(&self, report: &Report) -> Vec<u8> {
+        let known = self.reports.iter().find(|(id, _)| *id == report.id);
+        known.map_or_else(|| vec![0; report.body_bytes()], |(_, body)| body.clone())
+    }
+
     /// The value at `index` of a feature report's field.
     pub(crate) fn value(&self, report: &Report, field: &Field, index: u32) -> i32 {
         let known = self.reports.iter().find(|(id, _)| *id == report.id);

@@ -6,6 +6,7 @@ mod features;
 mod multiplier;
 mod plan;
 mod resolution;
+pub mod start;
 mod tables;
 mod touch;
 mod touch_class;
