@@ -12,6 +12,9 @@ pub(super) const ABS_MT_LAST: u16 = ABS_MT_TOOL_Y;
 /// A packet that is split because it is too long ends with this: the value tells it from a whole one.
 const SPLIT: Event = Event::new(EV_SYN, SYN_REPORT, 1);
 
+/// A key's value when it repeats.
+const REPEATED: i32 = 2;
+
 #[derive(Debug, Clone)]
 pub(super) struct NodeState {
     pub(super) node: Node,
@@ -43,6 +46,8 @@ impl NodeState {
             return;
         }
         let value = match kind {
+            // The value of a repetition: it is passed on, and the key stays as it is. Controls with more than two values say it.
+            EV_KEY if value == REPEATED => value,
             EV_KEY => {
                 let changed = if value != 0 { self.down.insert(code) } else { self.down.remove(code) };
                 if !changed {

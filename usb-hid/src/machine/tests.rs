@@ -75,6 +75,17 @@ fn a_packet_that_is_too_long_is_split_as_linux_does() {
 }
 
 #[test]
+fn a_key_with_more_than_two_values_repeats_at_two() {
+    let mut key = Device::new(&[
+        0x05, 0x0c, 0x09, 1, 0xa1, 1, 0x09, 0xe2, 0x15, 0, 0x25, 3, 0x75, 8, 0x95, 1, 0x81, 2, 0xc0,
+    ]);
+    assert_eq!(key.report(&[2]), ["KEY_MUTE 2", "-"]);
+    assert_eq!(key.report(&[3]), ["KEY_MUTE 3", "-"]);
+    assert_eq!(key.report(&[2]), ["KEY_MUTE 2", "-"]);
+    assert_eq!(key.report(&[0]), ["MSC_SCAN 786658", "KEY_MUTE 0", "-"]);
+}
+
+#[test]
 fn nothing_stays_down_when_the_device_goes() {
     let mut keyboard = Device::new(KEYBOARD);
     keyboard.report(&[1, 0, 4, 0, 0, 0, 0, 0]);

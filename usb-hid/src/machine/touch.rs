@@ -317,7 +317,8 @@ impl Application {
     /// The frame's time by the device's clock, in us, which counts in 100 us and rolls over.
     fn keep_time(&mut self, scan_time: i32, now: Duration) {
         let since = self.last_report.replace(now).map(|last| now.saturating_sub(last));
-        let mut delta = i64::from(scan_time) - i64::from(self.scan_time);
+        // With the widths of Linux: the difference has 32 bits, the sum is cut to them.
+        let mut delta = i64::from(scan_time.wrapping_sub(self.scan_time));
         if delta < 0 {
             delta += self.plan.scan_time.map_or(0, |(_, maximum)| i64::from(maximum));
         }
