@@ -46,6 +46,7 @@ enum Command {
     Virtual(command::virtual_devices::Arguments),
     Why(command::why::Arguments),
     Drivers(command::drivers::Arguments),
+    Hid(command::hid::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
         Command::Virtual(arguments) => command::virtual_devices::run(&arguments),
         Command::Why(arguments) => command::why::run(&arguments),
         Command::Drivers(arguments) => command::drivers::run(&arguments),
+        Command::Hid(arguments) => command::hid::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,6 +5,7 @@
 pub mod capture;
 pub mod data;
 pub mod fuzz;
+pub mod hid;
 pub mod lab;
 pub mod mutate;
 pub mod sandbox;

@@ -1,6 +1,7 @@
 //! Inputs that the fuzz targets start from. They know the targets' input formats and none of their bodies.
 
 use crate::data::DESCRIPTORS;
+use crate::hid;
 use crate::mutate::Random;
 use outboard_core::usb::descriptor::encode_string;
 use outboard_core::usb::trace::{Options, Tracer};
@@ -172,4 +173,28 @@ pub fn manifests() -> Vec<Vec<u8>> {
         device-class = 0\ndevice-subclass = 0\ndevice-protocol = 0\ninterface-class = 0xff\ninterface-subclass = 0xff\n\
         interface-protocol = [0xff, 1]\ninterface-number = 0\nconfiguration = 1\nspeed = ['full', 'high']\n[[match]]\nport = '1-1'\n";
     [full, outboard_usb_ecm::matching::MANIFEST].map(|text| text.as_bytes().to_vec()).to_vec()
+}
+
+/// Real HID devices' report descriptors.
+pub fn report_descriptors() -> Vec<Vec<u8>> {
+    hid::corpus().into_iter().map(|sample| sample.descriptor).collect()
+}
+
+/// Reports for real HID devices: which device, then reports with a byte that says how long each is, as `hid_machine` reads them.
+pub fn hid_reports() -> Vec<Vec<u8>> {
+    let mut random = Random::new(1);
+    let number = |random: &mut Random| random.number() as u8;
+    (0..64)
+        .map(|_| {
+            let device = [number(&mut random), number(&mut random)];
+            let reports = (0..20).flat_map(|_| {
+                let length = number(&mut random) & 31;
+                // Mostly reports 1 to 3.
+                let id = number(&mut random) % 3 + 1;
+                let body: Vec<u8> = (0..length).map(|_| number(&mut random)).collect();
+                [&[length + 1, id][..], &body].concat()
+            });
+            [&device[..], &reports.collect::<Vec<u8>>()].concat()
+        })
+        .collect()
 }
