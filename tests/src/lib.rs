@@ -1,4 +1,5 @@
-//! What the integration tests of Outboard share: test data, the fuzz targets' bodies, and the guest side of the kernel lab.
+//! What the integration tests of Outboard share: test data, the fuzz targets' bodies, the guest side of the kernel lab, and the
+//! benchmark without a guest.
 //!
 //! Nothing of the product may depend on this package.
 
@@ -7,3 +8,5 @@ pub mod data;
 pub mod fuzz;
 pub mod lab;
 pub mod mutate;
+pub mod native;
+mod order;
