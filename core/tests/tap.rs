@@ -124,13 +124,23 @@ fn joined(
     buffers: usize,
     work: impl FnOnce(&Namespace, &Namespace) + Send,
 ) -> Option<[Counters; 2]> {
-    let (left, right) = (Namespace::new(test)?, Namespace::new(test)?);
     let options = TapOptions { carrier: true, mtu, ..TapOptions::default() };
-    let (mut a, mut b) = (left.tap(&options), right.tap(&options));
+    joined_by(test, &options, buffers, work)
+}
+
+/// [`joined`] by interfaces that are made so.
+fn joined_by(
+    test: &str,
+    options: &TapOptions,
+    buffers: usize,
+    work: impl FnOnce(&Namespace, &Namespace) + Send,
+) -> Option<[Counters; 2]> {
+    let (left, right) = (Namespace::new(test)?, Namespace::new(test)?);
+    let (mut a, mut b) = (left.tap(options), right.tap(options));
     for (namespace, host) in [(&left, 1), (&right, 2)] {
         namespace.ip(&format!("addr add 10.77.0.{host}/24 dev ecm0"));
         // IPv6 needs an MTU of 1280 (RFC 8200, 5).
-        if mtu.is_none() {
+        if options.mtu.is_none() {
             namespace.ip(&format!("addr add fd77::{host}/64 dev ecm0 nodad"));
         }
         namespace.ip("link set lo up");
@@ -212,6 +222,24 @@ fn tcp_arrives_whole_and_in_few_pieces() {
             counters.transmitted_malformed + counters.transmitted_oversize + counters.received_refused,
             0
         );
+    }
+}
+
+#[test]
+fn without_offloads_each_frame_is_a_piece_of_its_own() {
+    let test = "without_offloads_each_frame_is_a_piece_of_its_own";
+    let options = TapOptions { carrier: true, offloads: false, ..TapOptions::default() };
+    let work = |left: &Namespace, right: &Namespace| {
+        tcp(left, right, "10.77.0.2:5201", 4 << 20);
+        tcp(left, right, "[fd77::2]:5201", 4 << 20);
+    };
+    let Some(counters) = joined_by(test, &options, 64, work) else { return };
+    for counters in counters {
+        println!("{counters:?}");
+        assert!(counters.received_frames > 2 * (4 << 20) / 1500, "too few frames carried it");
+        assert_eq!(counters.transmitted_superframes, 0);
+        assert_eq!(counters.received_writes, counters.received_frames);
+        assert_eq!(counters.transmitted_malformed + counters.received_refused, 0);
     }
 }
 

@@ -1,4 +1,5 @@
-//! What the integration tests of Outboard share: test data, the fuzz targets' bodies, and the guest side of the kernel lab.
+//! What the integration tests of Outboard share: test data, the fuzz targets' bodies, the guest side of the kernel lab, and the
+//! benchmark without a guest.
 //!
 //! Nothing of the product may depend on this package.
 
@@ -8,4 +9,6 @@ pub mod fuzz;
 pub mod hid;
 pub mod lab;
 pub mod mutate;
+pub mod native;
+mod order;
 pub mod sandbox;

@@ -19,6 +19,8 @@ pub(crate) enum Need {
     Unit,
     /// The kernel lab and the benchmarks.
     Lab,
+    /// The benchmark on this very machine.
+    Native,
     /// Fuzzing.
     Fuzz,
 }
@@ -28,6 +30,7 @@ impl Need {
         match self {
             Self::Unit => "what the tests do with network interfaces and traces",
             Self::Lab => "the kernel lab",
+            Self::Native => "the benchmark without a guest",
             Self::Fuzz => "fuzzing",
         }
     }
@@ -43,7 +46,7 @@ struct Tool {
 const TOOLS: &[Tool] = &[
     Tool { needs: &[Need::Lab], program: "qemu-system-x86_64", package: "qemu-system-x86" },
     Tool { needs: &[Need::Lab], program: "iperf3", package: "iperf3" },
-    Tool { needs: &[Need::Unit, Need::Lab], program: "ip", package: "iproute2" },
+    Tool { needs: &[Need::Unit, Need::Lab, Need::Native], program: "ip", package: "iproute2" },
     Tool { needs: &[Need::Unit, Need::Lab], program: "ping", package: "iputils-ping" },
     Tool { needs: &[Need::Unit], program: "curl", package: "curl" },
     Tool { needs: &[Need::Lab], program: "ethtool", package: "ethtool" },
@@ -56,6 +59,8 @@ const TOOLS: &[Tool] = &[
     Tool { needs: &[Need::Lab], program: "usbipd", package: "usbip" },
     // virtme-ng is a Python program.
     Tool { needs: &[Need::Lab], program: "python3", package: "python3" },
+    // It counts system calls without slowing down who makes them.
+    Tool { needs: &[Need::Native], program: "perf", package: "linux-perf" },
     // libFuzzer is C++.
     Tool { needs: &[Need::Fuzz], program: "c++", package: "g++" },
 ];

@@ -36,7 +36,7 @@ enum Command {
     Test(steps::Arguments),
     /// The kernel lab: real drivers against emulated devices, in a guest with Debian's stock kernel.
     Lab(lab::Arguments),
-    /// Measurements against the kernel's own drivers, in one boot of the lab's guest.
+    /// Measurements against the kernel's own drivers in one boot of the lab's guest, or on this very machine.
     Bench(bench::Arguments),
     /// The fuzz targets, at length.
     Fuzz(steps::FuzzArguments),

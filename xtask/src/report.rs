@@ -64,13 +64,25 @@ pub(crate) struct Figure {
 pub(crate) struct Report {
     pub(crate) figures: Vec<Figure>,
     pub(crate) machine: String,
+    /// What one must know to read the figures.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) notes: Vec<String>,
     /// Load average when the run began: a busy machine scatters.
     pub(crate) load: String,
 }
 
 impl Report {
-    /// Starts a report of this machine.
+    /// Starts a report of the lab's guest on this machine.
     pub(crate) fn new() -> Self {
+        Self::of(", QEMU software emulation with 2 CPUs")
+    }
+
+    /// Starts a report of this very machine.
+    pub(crate) fn native() -> Self {
+        Self::of("")
+    }
+
+    fn of(emulation: &str) -> Self {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let cpu = read("/proc/cpuinfo");
         let model =
@@ -78,8 +90,8 @@ impl Report {
         let model = model.map_or("unknown CPU", |(_, model)| model);
         let cores = std::thread::available_parallelism().map_or(0, usize::from);
         let load = read("/proc/loadavg").split_whitespace().take(3).collect::<Vec<_>>().join(" ");
-        let machine = format!("{model}, {cores} cores, QEMU software emulation with 2 CPUs");
-        Self { figures: Vec::new(), machine, load }
+        let machine = format!("{model}, {cores} cores{emulation}");
+        Self { figures: Vec::new(), machine, notes: Vec::new(), load }
     }
 
     /// Adds the samples, grouped by name in order of appearance; `goal` tells what a name has to reach.
@@ -91,10 +103,10 @@ impl Report {
             }
         }
         for (name, unit) in names {
-            let of = |contender| {
+            let of = |contenders: &[Contender]| {
                 let mut values: Vec<f64> = samples
                     .iter()
-                    .filter(|sample| sample.name == name && sample.contender == contender)
+                    .filter(|sample| sample.name == name && contenders.contains(&sample.contender))
                     .map(|sample| sample.value)
                     .collect();
                 values.sort_by(f64::total_cmp);
@@ -103,9 +115,9 @@ impl Report {
             self.figures.push(figure(
                 name,
                 unit,
-                &of(Contender::Outboard),
-                &of(Contender::Kernel),
-                &of(Contender::ByHand),
+                &of(&[Contender::Outboard]),
+                &of(&[Contender::Kernel, Contender::CopyLoop]),
+                &of(&[Contender::ByHand]),
                 goal(name),
             ));
         }

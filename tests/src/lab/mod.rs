@@ -7,22 +7,22 @@
 //! Nothing here may know how the guest was booted, apart from the name of the port it finds.
 
 mod contender;
-mod context;
-mod cpu;
+pub(crate) mod context;
+pub(crate) mod cpu;
 mod dongle;
 mod gadget;
 mod iperf;
 mod kernel_driver;
 mod kernel_log;
 mod leak;
-mod netns;
-mod outboard;
+pub(crate) mod netns;
+pub(crate) mod outboard;
 mod pingpong;
-mod run;
+pub(crate) mod run;
 mod runner;
 mod scenarios;
 pub mod stream;
-mod sysfs;
+pub(crate) mod sysfs;
 mod trace;
 mod usb_device;
 mod usbmon;

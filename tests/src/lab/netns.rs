@@ -24,6 +24,11 @@ impl Netns {
         Ok(made)
     }
 
+    /// Its name, for ip(8).
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Takes a network interface from the initial namespace.
     pub(crate) fn take(&self, interface: &str) -> Result<()> {
         run(&format!("ip link set {interface} netns {}", self.name)).map(drop)

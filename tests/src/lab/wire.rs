@@ -19,6 +19,8 @@ pub enum Contender {
     Outboard,
     /// The example `ecm-by-hand`.
     ByHand,
+    /// A plain copy loop between two TAPs, which drives no device: the native benchmark's peer.
+    CopyLoop,
 }
 
 impl Contender {
@@ -28,6 +30,7 @@ impl Contender {
             Self::Kernel => "kernel",
             Self::Outboard => "outboard",
             Self::ByHand => "by-hand",
+            Self::CopyLoop => "copy-loop",
         }
     }
 }

@@ -1,4 +1,6 @@
-//! `cargo xtask bench`: one boot, contenders alternating, medians against goals.
+//! `cargo xtask bench`: one boot, contenders alternating, medians against goals; or the same without a guest.
+
+mod native;
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
@@ -12,6 +14,10 @@ use crate::{install, lab, workspace};
 pub(crate) struct Arguments {
     /// What to measure.
     what: Bench,
+    /// On this very machine, without a guest or a kernel's driver: `outboard attach` on a virtual dongle, with and without offloads, against a
+    /// copy loop between two TAPs. Needs root.
+    #[arg(long, conflicts_with = "contender")]
+    native: bool,
     /// Who takes part.
     #[arg(long, value_delimiter = ',', default_values = ["kernel", "outboard", "by-hand"])]
     contender: Vec<Contender>,
@@ -63,12 +69,17 @@ fn goal(name: &str) -> Option<Goal> {
 
 /// `cargo xtask bench`.
 pub(crate) fn command(arguments: &Arguments) -> Result<()> {
+    let (rounds, seconds) = if arguments.quick { (1, 1) } else { (arguments.rounds, arguments.seconds) };
+    let name = arguments.what.name();
+    if arguments.native {
+        return match arguments.what {
+            Bench::Ecm => native::ecm(rounds, seconds),
+        };
+    }
     if !install::ready(install::Need::Lab)? {
         bail!("nothing was measured");
     }
-    let (rounds, seconds) = if arguments.quick { (1, 1) } else { (arguments.rounds, arguments.seconds) };
     let programs = lab::build(&arguments.contender)?;
-    let name = arguments.what.name();
     let job = Job {
         scenarios: vec![format!("bench-{name}")],
         contenders: arguments.contender.clone(),

@@ -161,6 +161,13 @@ fn id(frame: &[u8], l3: usize) -> u16 {
     u16::from_be_bytes([frame[l3 + 4], frame[l3 + 5]])
 }
 
+/// Calls `write` for each frame, as [`Coalescer::run`] does when there is nothing to merge.
+pub fn singly<B: FrameBuffer>(frames: &[B], mut write: impl FnMut(&[IoSlice<'_>], Group)) {
+    for frame in frames {
+        write_single(frame.frame(), &mut write);
+    }
+}
+
 fn write_single(frame: &[u8], write: &mut impl FnMut(&[IoSlice<'_>], Group)) {
     // Without flags: the kernel verifies the checksum itself, if it comes to that.
     let group = Group { frames: 1, bytes: frame.len() };

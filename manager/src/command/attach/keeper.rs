@@ -40,7 +40,10 @@ impl Keeper {
         let tap = match self.kept.borrow_mut().take() {
             None => Tap::create(&TapOptions { mac: Some(mac), mtu: Some(mtu), ..self.options.clone() })?,
             Some(kept) => {
-                let tap = Tap::from_fds(kept.fds)?;
+                let mut tap = Tap::from_fds(kept.fds)?;
+                if !self.options.offloads {
+                    tap.set_offloads(false)?;
+                }
                 if kept.mac != mac {
                     tap.set_mac(mac)?;
                 }

@@ -43,6 +43,10 @@ pub(crate) struct Arguments {
     /// End when the connection to a USB/IP server is lost, instead of keeping the interface and connecting again.
     #[arg(long)]
     no_reconnect: bool,
+    /// Exchange single frames with the kernel, with their checksums, instead of large TCP segments: for measuring and debugging, since it
+    /// costs speed.
+    #[arg(long)]
+    no_offloads: bool,
     /// Write counters to this file, as JSON, on SIGUSR1 and at the end.
     #[arg(long, value_name = "FILE")]
     stats: Option<PathBuf>,
@@ -62,7 +66,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 async fn attach(arguments: &Arguments, mut source: Source) -> Result<(), Failure> {
     // Before the device is taken, so that an early Ctrl-C gives it back as well.
     let mut signals = Signals::new()?;
-    let options = TapOptions { name: arguments.name.clone(), ..TapOptions::default() };
+    let options = TapOptions {
+        name: arguments.name.clone(),
+        offloads: !arguments.no_offloads,
+        ..TapOptions::default()
+    };
     let keeper = Rc::new(Keeper::new(options, source.comes_back() && !arguments.no_reconnect));
     let mut opened = tokio::select! {
         biased;

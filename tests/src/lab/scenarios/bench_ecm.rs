@@ -11,6 +11,7 @@ use crate::lab::iperf::{Direction, Server, Tcp};
 use crate::lab::pingpong::{Echo, percentile};
 use crate::lab::trace::Trace;
 use crate::lab::wire::Contender;
+use crate::order::order;
 
 /// u_ether's default, and one that keeps a fast host busy.
 const QMULTS: [u32; 2] = [5, 20];
@@ -44,15 +45,6 @@ pub(crate) fn run(context: &mut Context) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// A B C, then C B A: a machine that gets slower or faster in the course of the run favours nobody.
-fn order(contenders: &[Contender], round: u32) -> Vec<Contender> {
-    let mut order = contenders.to_vec();
-    if !round.is_multiple_of(2) {
-        order.reverse();
-    }
-    order
 }
 
 fn measure(context: &Context, who: Contender, qmult: u32, server: &Server, echo: &Echo) -> Result<()> {
@@ -111,16 +103,4 @@ fn count(
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_second_round_runs_backwards() {
-        let all = [Contender::Kernel, Contender::Outboard, Contender::ByHand];
-        assert_eq!(order(&all, 0), all);
-        assert_eq!(order(&all, 1), [Contender::ByHand, Contender::Outboard, Contender::Kernel]);
-    }
 }

@@ -9,6 +9,7 @@
 mod link;
 mod sys;
 
+use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use self::link::Link;
-use super::coalesce::{Coalescer, Group};
+use super::coalesce::{self, Coalescer, Group};
 use super::frame::ETHERNET_HEADER;
 use super::scatter::Scatter;
 use super::vnet::VNET_HEADER_SIZE;
@@ -39,11 +40,20 @@ pub struct TapOptions {
     pub queue_length: Option<u32>,
     /// Whether there is a link from the beginning.
     pub carrier: bool,
+    /// Whether checksums and segmentation are left to us, and whether we merge what arrives; see [`Tap::set_offloads`].
+    pub offloads: bool,
 }
 
 impl Default for TapOptions {
     fn default() -> Self {
-        Self { name: "ecm%d".into(), mac: None, mtu: None, queue_length: None, carrier: false }
+        Self {
+            name: "ecm%d".into(),
+            mac: None,
+            mtu: None,
+            queue_length: None,
+            carrier: false,
+            offloads: true,
+        }
     }
 }
 
@@ -64,6 +74,8 @@ pub struct Tap {
     link: Link,
     scatter: Scatter,
     coalescer: Box<Coalescer>,
+    /// Whether frames that arrive are merged.
+    merges: bool,
     counters: Counters,
     /// The address that the interface was made with, until it can be trusted to stay.
     young: Option<(MacAddr, Instant)>,
@@ -110,6 +122,9 @@ impl Tap {
         }
         let mut this = Self::from_fd(tun)?;
         this.young = options.mac.map(|mac| (mac, Instant::now()));
+        if !options.offloads {
+            this.set_offloads(false)?;
+        }
         if let Some(mtu) = options.mtu {
             this.set_mtu(mtu)?;
         }
@@ -166,6 +181,7 @@ impl Tap {
             link,
             scatter: Scatter::default(),
             coalescer: Box::default(),
+            merges: true,
             counters: Counters::default(),
             young: None,
         }
@@ -179,6 +195,19 @@ impl Tap {
         let name = self.present_name()?;
         sys::set_mtu(self.link.socket(), name, i32::try_from(mtu).unwrap_or(i32::MAX))
             .map_err(|error| self.failed("set the MTU", error))
+    }
+
+    /// Whether the kernel leaves checksums and segmentation to us, and whether we merge segments that arrive. They are on to begin with,
+    /// also for an interface that another process passed. Without them each frame is a system call of its own in both directions: for
+    /// measuring what they bring, and for finding out whether they are to blame. What the kernel has queued already is still cut.
+    ///
+    /// # Errors
+    /// [`System`](ErrorKind::System) when the kernel refuses.
+    pub fn set_offloads(&mut self, on: bool) -> Result<()> {
+        let result = if on { offload(&self.tun) } else { sys::set_offload(self.tun.as_fd(), 0) };
+        result.map_err(|error| self.failed("change the offloads", error))?;
+        self.merges = on;
+        Ok(())
     }
 
     /// Sets the station address.
@@ -232,15 +261,19 @@ fn adopt(tun: &OwnedFd) -> Result<String> {
         sys::set_vnet_header_size(tun.as_fd(), VNET_HEADER_SIZE as i32).map_err(failed)?;
     }
     sys::set_little_endian(tun.as_fd()).map_err(failed)?;
-    // Kernels before 6.2 refuse the bits that they do not know.
-    if sys::set_offload(tun.as_fd(), sys::TUN_F_TCP | sys::TUN_F_USO).is_err() {
-        sys::set_offload(tun.as_fd(), sys::TUN_F_TCP).map_err(failed)?;
-    }
+    offload(tun).map_err(failed)?;
     let status = rustix::fs::fcntl_getfl(tun).map_err(failed)?;
     if !status.contains(OFlags::NONBLOCK) {
         rustix::fs::fcntl_setfl(tun, status | OFlags::NONBLOCK).map_err(failed)?;
     }
     Ok(name)
+}
+
+/// Has the kernel leave us all that it can.
+fn offload(tun: &OwnedFd) -> rustix::io::Result<()> {
+    // Kernels before 6.2 refuse the bits that they do not know.
+    sys::set_offload(tun.as_fd(), sys::TUN_F_TCP | sys::TUN_F_USO)
+        .or_else(|_| sys::set_offload(tun.as_fd(), sys::TUN_F_TCP))
 }
 
 impl EthernetInterface for Tap {
@@ -249,10 +282,10 @@ impl EthernetInterface for Tap {
     }
 
     fn receive<B: FrameBuffer>(&mut self, frames: &mut [B]) -> Result<Received> {
-        let Self { tun, coalescer, counters, .. } = self;
+        let Self { tun, coalescer, merges, counters, .. } = self;
         let mut received = Received::default();
         let mut gone = None;
-        coalescer.run(frames, |slices, Group { frames, bytes }| {
+        let write = |slices: &[IoSlice<'_>], Group { frames, bytes }: Group| {
             let count = frames as u64;
             if bytes < ETHERNET_HEADER {
                 counters.received_runts += count;
@@ -277,7 +310,12 @@ impl EthernetInterface for Tap {
                 Err(_) => counters.received_refused += count,
             }
             received.dropped += frames;
-        });
+        };
+        if *merges {
+            coalescer.run(frames, write)
+        } else {
+            coalesce::singly(frames, write)
+        }
         match gone {
             Some(error) => Err(self.failed("write to", error)),
             None => Ok(received),
