@@ -5,6 +5,7 @@
 pub mod data;
 pub mod fuzz;
 pub mod hid;
+pub mod hid_reports;
 pub mod lab;
 pub mod mutate;
 pub mod seeds;

@@ -21,8 +21,10 @@ mod run;
 mod runner;
 mod scenarios;
 pub mod stream;
+mod sys;
 mod sysfs;
 mod trace;
+mod uhid;
 mod usb_device;
 pub mod wire;
 
