@@ -164,7 +164,7 @@ pub(crate) fn settings(programs: &Programs) -> Settings {
 
 /// Builds what these contenders need. The guest sees the machine's file system, so that nothing is copied.
 pub(crate) fn build(contenders: &[Contender]) -> Result<Programs> {
-    let mut arguments = vec!["build", "--release", "--bin", "lab-guest"];
+    let mut arguments = vec!["build", "--release", "--workspace", "--bin", "lab-guest"];
     for (contender, program) in [(Contender::Outboard, "outboard"), (Contender::ByHand, "ecm-by-hand")] {
         if contenders.contains(&contender) {
             arguments.extend(["--bin", program]);
