@@ -7,6 +7,7 @@ pub mod capture;
 pub mod data;
 pub mod fuzz;
 pub mod hid;
+pub mod hid_reports;
 pub mod lab;
 pub mod mutate;
 pub mod native;

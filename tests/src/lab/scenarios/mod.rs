@@ -5,6 +5,7 @@
 mod bench_ecm;
 mod broken;
 mod gadget;
+mod hid_events;
 mod tracing;
 mod usb_net;
 mod usb_trace;
@@ -131,6 +132,16 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         timeout: 300,
         alternates: false,
         run: tracing::run,
+    },
+    Scenario {
+        name: "hid-events",
+        about: "The same reports through the kernel's HID drivers and ours, for 596 devices: events must be equal.",
+        contenders: &[Contender::Kernel],
+        // Five minutes of emulation, for pure code that the tests compare with the kernel's nodes in every run: on demand.
+        default: &[],
+        timeout: 1800,
+        alternates: false,
+        run: hid_events::run,
     },
     Scenario {
         name: "bench-ecm",
