@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::lab::contender::Vended;
 use crate::lab::context::Context;
-use crate::lab::netns::{ping, raise, wait_carrier};
+use crate::lab::netns::{ping, raise, wait_carrier, wait_reachable};
 use crate::lab::run::run as command;
 use crate::lab::stream::{self, Pattern};
 use crate::lab::usb_device::UsbDevice;
@@ -87,6 +87,8 @@ pub(super) fn connect(interface: &str) -> Result<()> {
 /// Carrier, ping.
 pub(super) fn reach(interface: &str) -> Result<()> {
     wait_carrier(interface, true)?;
+    // Who asked for its address while the link was away failed, and the kernel remembers that for a moment.
+    wait_reachable("10.0.2.2", Duration::from_secs(15))?;
     ping("10.0.2.2", 5, 56).context("ping small")?;
     ping("10.0.2.2", 5, LARGEST as u32).context("ping full size")
 }
