@@ -19,5 +19,6 @@
 
 pub mod ecm;
 pub mod faulty;
+pub mod ftdi;
 pub mod host;
 pub mod wire;
