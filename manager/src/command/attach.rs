@@ -17,11 +17,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::exit::{Cause, Failure};
 use crate::matching;
 use crate::output::product_name;
+use crate::serial;
 use crate::statistics;
 
 /// Drive a device in the foreground; Ctrl-C gives it back to the kernel's driver.
 ///
-/// Prints one line whenever what it vends changes: the network interface, its address, the link's speed and state.
+/// Prints one line whenever what it vends changes: the network interface, its address, the link's speed and state; or the serial port, whether it
+/// is open, and its settings.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Which device: where it is plugged in, as `outboard list` shows it (1-2.3), or vendor and product (0525:a4a2).
@@ -33,6 +35,8 @@ pub(crate) struct Arguments {
     /// Write counters to this file, as JSON, on SIGUSR1 and at the end.
     #[arg(long, value_name = "FILE")]
     stats: Option<PathBuf>,
+    #[command(flatten)]
+    serial: serial::Options,
 }
 
 /// Runs the subcommand.
@@ -42,6 +46,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let devices = discovery::list()?;
     let found = select(&devices, &selector)?;
     let verdict = matching::look_at(found);
+    if verdict.serial || arguments.serial.ftdi {
+        return DispatchQueue::run("Default", Clock::Real, |_| drive_serial(arguments, found))
+            .map_err(|error| Error::os("start the queue", error))?;
+    }
     let Some(function) = verdict.function else {
         let text = format!("{}: no driver fits {}", found.name, product_name(found));
         return Err(Failure::new(Cause::NoDriver, text).with_hint(verdict.reasons.join("\n  ")));
@@ -139,6 +147,18 @@ async fn drive(arguments: &Arguments, found: &Found) -> Result<(), Failure> {
     };
     write_statistics(arguments, &started);
     started.stop().await;
+    ended(found, ending)
+}
+
+async fn drive_serial(arguments: &Arguments, found: &Found) -> Result<(), Failure> {
+    let mut signals = Signals::new()?;
+    let transport = UsbFs::open(&found.node, &found.name, found.configuration)?;
+    let device = Device::open(transport).await?;
+    let asked = async || signals.next().await == Asked::Stop;
+    ended(found, serial::serve(device, &arguments.serial, arguments.stats.as_deref(), asked).await?)
+}
+
+fn ended(found: &Found, ending: Ending) -> Result<(), Failure> {
     match ending {
         Ending::Stopped => Ok(()),
         Ending::Failed(error) if error.kind() == ErrorKind::Unplugged => {

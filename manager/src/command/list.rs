@@ -37,7 +37,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     for (device, verdict) in &judged {
         print(device, verdict);
     }
-    if judged.iter().any(|(_, verdict)| verdict.function.is_some()) {
+    if judged.iter().any(|(_, verdict)| verdict.driver().is_some()) {
         println!("\nTo drive one: outboard attach <the first or second column>");
     }
     Ok(())
@@ -49,10 +49,10 @@ fn print(device: &Found, verdict: &Verdict) {
     for line in users(device) {
         println!("         {line}");
     }
-    let driver = if verdict.function.is_some() { "usb-ecm fits" } else { "no driver fits" };
+    let driver = verdict.driver().unwrap_or("no driver");
     for (n, reason) in verdict.reasons.iter().enumerate() {
         if n == 0 {
-            println!("         {driver}: {reason}");
+            println!("         {driver} fits: {reason}");
         } else {
             println!("         also looked at: {reason}");
         }
@@ -107,7 +107,7 @@ fn as_json(device: &Found, verdict: &Verdict) -> Value {
         "speed_bits_per_second": device.speed.bits_per_second(),
         "configuration": device.configuration,
         "in_use": drivers,
-        "driver": verdict.function.as_ref().map(|_| "usb-ecm"),
+        "driver": verdict.driver(),
         "configuration_needed": verdict.function.as_ref().map(|function| function.configuration),
         "reasons": verdict.reasons,
     })

@@ -2,16 +2,7 @@
 //! else of the devices.
 //!
 //! Source: the id table of Linux 6.1's ftdi_sio. Its one entry by interface class (04d8:000a, a CDC device of Microchip's) is left out: it is
-//! not an FTDI chip. Others are added by configuration: [`Extra`].
-
-/// An id that is not in the table but is an FTDI chip.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Extra {
-    /// idVendor.
-    pub vendor: u16,
-    /// idProduct.
-    pub product: u16,
-}
+//! not an FTDI chip.
 
 /// Whether this id is known to be an FTDI chip.
 pub fn is_known(vendor: u16, product: u16) -> bool {
