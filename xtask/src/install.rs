@@ -15,7 +15,7 @@ use crate::workspace::{self, find_program, in_ci, run, shown};
 /// What something is needed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Need {
-    /// The tests of the workspace that look at network interfaces.
+    /// The tests of the workspace that look at network interfaces and serial ports.
     Unit,
     /// The kernel lab and the benchmarks.
     Lab,
@@ -26,7 +26,7 @@ pub(crate) enum Need {
 impl Need {
     fn shown(self) -> &'static str {
         match self {
-            Self::Unit => "what the tests do with network interfaces",
+            Self::Unit => "what the tests do with network interfaces and serial ports",
             Self::Lab => "the kernel lab",
             Self::Fuzz => "fuzzing",
         }
@@ -50,7 +50,9 @@ const TOOLS: &[Tool] = &[
     // virtme-ng packs it into the guest's initial RAM disk.
     Tool { needs: &[Need::Lab], program: "busybox", package: "busybox-static" },
     // virtme-ng is a Python program.
-    Tool { needs: &[Need::Lab], program: "python3", package: "python3" },
+    Tool { needs: &[Need::Unit, Need::Lab], program: "python3", package: "python3" },
+    // What opens the vended serial port is pyserial, for which this program stands.
+    Tool { needs: &[Need::Unit], program: "pyserial-ports", package: "python3-serial" },
     // libFuzzer is C++.
     Tool { needs: &[Need::Fuzz], program: "c++", package: "g++" },
 ];

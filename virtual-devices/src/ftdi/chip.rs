@@ -57,7 +57,7 @@ impl FtdiChip {
     /// A chip with nothing on its pins.
     pub fn new(options: FtdiOptions) -> Self {
         let port = || Port {
-            uart: Uart::new(options.kind.fifos(), usize::from(descriptors::packet_size(&options))),
+            uart: Uart::new(&options),
             wiring: Wiring::Outside,
             outside: Pins::default(),
             sent: Vec::new(),
@@ -313,10 +313,8 @@ impl DeviceModel for FtdiChip {
     }
 
     fn configured(&mut self, _: u8, _: Instant) {
-        let (fifos, packet_size) =
-            (self.options.kind.fifos(), usize::from(descriptors::packet_size(&self.options)));
         for port in &mut self.ports {
-            port.uart = Uart::new(fifos, packet_size);
+            port.uart = Uart::new(&self.options);
         }
     }
 

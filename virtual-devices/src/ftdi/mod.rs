@@ -142,6 +142,9 @@ pub struct FtdiOptions {
     pub version: Option<u16>,
     /// wMaxPacketSize, if it is to be another than the kind's.
     pub packet_size: Option<u16>,
+    /// Packets that a host's controller which asks all the time has transfers for: so many count as fetched between two looks at the chip.
+    /// Linux's ftdi_sio has two transfers of 512 bytes.
+    pub fetch_ahead: usize,
 }
 
 impl FtdiOptions {
@@ -154,6 +157,8 @@ impl FtdiOptions {
             product: kind.name().into(),
             version: None,
             packet_size: None,
+            // Eight transfers of 4 KiB at full speed, sixteen of 16 KiB at high speed.
+            fetch_ahead: 512,
         }
     }
 }

@@ -5,12 +5,10 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::bits::Bits;
-use super::{Character, CharacterError, Format, LineRate, Pins};
+use super::{Character, CharacterError, Format, FtdiOptions, LineRate, Pins};
 
 /// Room at which a receiver stops the sender, in bytes.
 const HEADROOM: usize = 32;
-/// Packets that the host's controller can have fetched between two looks: a transfer of 4 KiB.
-const FETCHED: usize = 64;
 /// Faults that are kept.
 const FAULTS: usize = 64;
 
@@ -75,6 +73,8 @@ pub struct Uart {
     to_host: VecDeque<(u8, u8)>,
     to_host_size: usize,
     payload: usize,
+    /// Packets that the host's controller can have fetched between two looks.
+    fetch_ahead: usize,
     overrun: bool,
     /// The event character is among the bytes for the host.
     event_seen: bool,
@@ -98,7 +98,9 @@ mod line {
 }
 
 impl Uart {
-    pub(super) fn new((to_line_size, to_host_size): (usize, usize), packet_size: usize) -> Self {
+    pub(super) fn new(options: &FtdiOptions) -> Self {
+        let (to_line_size, to_host_size) = options.kind.fifos();
+        let packet_size = usize::from(super::descriptors::packet_size(options));
         Self {
             rate: LineRate::first(),
             format: Format::default(),
@@ -123,6 +125,7 @@ impl Uart {
             to_host: VecDeque::new(),
             to_host_size,
             payload: packet_size.saturating_sub(2).max(1),
+            fetch_ahead: options.fetch_ahead,
             overrun: false,
             event_seen: false,
             host_asks: false,
@@ -358,7 +361,7 @@ impl Uart {
     /// If the host's controller asks all the time, a packet that is due is gone at once.
     pub(super) fn fetch(&mut self, at: Instant) {
         while self.host_asks
-            && self.fetched.len() < FETCHED
+            && self.fetched.len() < self.fetch_ahead
             && (self.to_host.len() >= self.payload
                 || self.event_seen
                 || !self.to_host.is_empty() && self.is_due(at))
