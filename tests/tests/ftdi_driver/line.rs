@@ -219,6 +219,26 @@ fn closing_sends_the_rest_before_the_lines_drop() {
 }
 
 #[test]
+fn who_opens_a_port_gets_nothing_that_was_for_the_one_before() {
+    run(|| async {
+        let rig = looped(Kind::R).await;
+        rig.host.open(9600);
+        rig.until_applied(1).await;
+        rig.host.write(&pattern(200));
+        rig.host.close();
+        // At once, while the last one's bytes are still on the line and come back.
+        rig.host.open(9600);
+        rig.until_applied(2).await;
+        pass(500).await;
+        assert_eq!(rig.host.take_read(), b"");
+        assert!(rig.status().traffic.received_unread > 100);
+        rig.host.write(b"mine");
+        assert_eq!(rig.until_read(4).await, b"mine");
+        rig.service.stop().await;
+    });
+}
+
+#[test]
 fn closing_gives_up_on_a_line_that_is_held() {
     run(|| async {
         let rig = wired(Kind::R, Wiring::Outside).await;

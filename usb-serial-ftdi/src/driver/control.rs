@@ -210,10 +210,11 @@ impl<P: SerialPort + 'static> FtdiDriver<P> {
     }
 
     fn read(&mut self, on: bool) {
-        self.path.set_receiving(on && self.machine.is_running(Role::Receive));
         if on {
+            self.path.set_receiving(self.machine.is_running(Role::Receive));
             return self.refill();
         }
+        self.path.forget_reads();
         let pipe = self.path.receive.pipe.clone();
         // It may have been opened again meanwhile.
         self.context.spawn(async move { pipe.abort().await }, |driver, ()| driver.refill());

@@ -50,6 +50,10 @@ pub(super) struct Receive {
     packet_size: usize,
     idle: Vec<InBuffer>,
     good: u32,
+    /// Transfers in flight that began before the port was closed: what they bring is for nobody.
+    stale: usize,
+    /// Bytes that were for nobody.
+    unread: u64,
     enabled: bool,
 }
 
@@ -97,6 +101,8 @@ impl<P: SerialPort + 'static> DataPath<P> {
             action: context.action(FtdiDriver::received),
             packet_size: usize::from(ids.packet_size),
             good: 0,
+            stale: 0,
+            unread: 0,
             enabled: false,
         };
         let pipe = Rc::new(interface.pipe::<Bulk, Out>(ids.bulk_out)?);
@@ -127,6 +133,17 @@ impl<P: SerialPort + 'static> DataPath<P> {
         self.send.enabled = enabled;
     }
 
+    /// The port was closed: what is in flight from the chip is for nobody.
+    pub(super) fn forget_reads(&mut self) {
+        self.receive.enabled = false;
+        self.receive.stale = self.receive.pipe.in_flight();
+    }
+
+    /// Bytes from the chip that were for nobody.
+    pub(super) fn unread(&self) -> u64 {
+        self.receive.unread
+    }
+
     /// Submits reads until the queue is as deep as it should be. With flow control only as many as the host's ring could hold if all of them came
     /// back full: the chip's own memory fills up behind, and stops the sender.
     pub(super) fn fill(&mut self, stops_sender: bool) -> Result<(), TransferError> {
@@ -151,11 +168,11 @@ impl<P: SerialPort + 'static> DataPath<P> {
     fn take_received(
         &mut self,
         mut done: Completion<InBuffer>,
-        before: Option<status::Status>,
+        machine: &Machine,
     ) -> Result<Taken, outboard_core::Error> {
         let mut taken = Taken::default();
         // Before an error there may have been good packets.
-        let stripped = status::strip(done.buffer.data_mut(), self.receive.packet_size, before);
+        let stripped = status::strip(done.buffer.data_mut(), self.receive.packet_size, machine.status());
         match done.outcome {
             Outcome::Completed(Ok(_)) => self.receive.good += 1,
             Outcome::Completed(Err(error)) => {
@@ -164,8 +181,15 @@ impl<P: SerialPort + 'static> DataPath<P> {
             }
             Outcome::Cancelled | Outcome::Aborted(_) => {}
         }
+        let is_stale = self.receive.stale > 0;
+        self.receive.stale = self.receive.stale.saturating_sub(1);
         let result = match stripped.data {
             0 => Ok(0),
+            // The last one has closed the port, and the next one, who may have it open already, is not to get what was for him.
+            count if is_stale || !machine.is_open() || machine.is_closing() => {
+                self.receive.unread += count as u64;
+                Ok(0)
+            }
             count => {
                 if !stripped.errors.is_empty() {
                     self.port.line_errors(stripped.errors);
@@ -295,7 +319,7 @@ impl<P: SerialPort + 'static> FtdiDriver<P> {
     /// ReadComplete of the bulk IN pipe.
     fn received(&mut self, done: Completion<InBuffer>) {
         let more = done.more;
-        let taken = match self.path.take_received(done, self.machine.status()) {
+        let taken = match self.path.take_received(done, &self.machine) {
             Ok(taken) => taken,
             Err(error) => return self.fail(error),
         };

@@ -108,6 +108,8 @@ impl<P: SerialPort + 'static> Driver for FtdiDriver<P> {
 impl<P: SerialPort + 'static> FtdiDriver<P> {
     /// What the driver serves, and how it is doing. Costs no allocation.
     pub fn status(&self) -> FtdiStatus {
+        let mut traffic = *self.path.port.counters();
+        traffic.received_unread += self.path.unread();
         FtdiStatus {
             chip: self.chip,
             open: self.machine.is_open(),
@@ -115,7 +117,7 @@ impl<P: SerialPort + 'static> FtdiDriver<P> {
             applied: self.applied,
             outputs: self.machine.lines(),
             inputs: self.machine.inputs(),
-            traffic: *self.path.port.counters(),
+            traffic,
             line: *self.machine.counters(),
             faults: self.path.faults,
             recoveries: self.machine.recoveries(),
