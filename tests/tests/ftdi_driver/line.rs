@@ -225,6 +225,7 @@ fn who_opens_a_port_gets_nothing_that_was_for_the_one_before() {
         rig.host.open(9600);
         rig.until_applied(1).await;
         rig.host.write(&pattern(200));
+        until("the driver has the bytes", || rig.host.unsent() == 0).await;
         rig.host.close();
         // At once, while the last one's bytes are still on the line and come back.
         rig.host.open(9600);
@@ -234,6 +235,31 @@ fn who_opens_a_port_gets_nothing_that_was_for_the_one_before() {
         assert!(rig.status().traffic.received_unread > 100);
         rig.host.write(b"mine");
         assert_eq!(rig.until_read(4).await, b"mine");
+        rig.service.stop().await;
+    });
+}
+
+#[test]
+fn a_port_that_is_opened_again_and_again_works_each_time() {
+    run(|| async {
+        let rig = looped(Kind::R).await;
+        for round in 0..60 {
+            rig.host.open(9600);
+            if round % 3 == 0 {
+                rig.until_applied(round + 1).await;
+            }
+            let sent = pattern(round % 20 + 1);
+            rig.host.write(&sent);
+            assert_eq!(rig.until_read(sent.len()).await, sent, "round {round}");
+            if round % 2 == 0 {
+                pass(round as u64).await;
+            }
+            rig.host.close();
+            if round % 5 == 0 {
+                until("closed", || !rig.status().open).await;
+                pass(round as u64).await;
+            }
+        }
         rig.service.stop().await;
     });
 }

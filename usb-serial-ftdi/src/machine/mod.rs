@@ -162,7 +162,8 @@ impl Machine {
     /// Bytes may be taken from the host now.
     pub fn may_pull(&self) -> bool {
         self.open
-            && (self.queue.is_empty() || self.is_closing())
+            // What is written once somebody else has the port open is not the last one's.
+            && (self.queue.is_empty() || self.queue.len() == 1 && self.is_closing())
             && !self.is_purging()
             && self.repair.is_running(Role::Transmit)
             && self.line.is_settled()
@@ -478,7 +479,8 @@ impl Machine {
         };
         let closes = matches!(request, Request::Closed { .. });
         let mut late = false;
-        if waits && (self.unsent || closes && !self.exhausted) {
+        let rests = closes && !self.exhausted && self.queue.len() == 1;
+        if waits && (self.unsent || rests) {
             let time = if closes { DRAIN_LIMIT } else { self.line_time() };
             let until = self.settle.unwrap_or(now + time);
             self.settle = Some(until);

@@ -8,7 +8,8 @@
 //! gets bytes as they come.
 //!
 //! An application that closes the port and opens it again within microseconds, while another opens and closes it, may not be noticed;
-//! everything else gives one [`Request`] each.
+//! everything else gives one [`Request`] each. An open cannot be held back as a tty's is until the last one's bytes are sent: what the
+//! driver has not taken of them by then is sent as the next one's.
 
 mod link;
 mod settings;
@@ -410,6 +411,11 @@ impl SerialPort for Pty {
 
     fn transmit(&mut self, space: &mut [u8]) -> Result<usize> {
         if !(self.open || self.leftover) || space.is_empty() || !self.requests.is_empty() {
+            return Ok(0);
+        }
+        // What somebody else writes who has it open now is not what is left.
+        if !self.open && !self.is_hung_up() {
+            self.look_at_opens()?;
             return Ok(0);
         }
         let mut taken = 0;
