@@ -80,6 +80,8 @@ pub struct Machine {
     queue: VecDeque<Request>,
     /// Until when the first of the queue waits for the line.
     settle: Option<Instant>,
+    /// Until when it waits at most now that all is in the chip, if nothing can hold the chip up.
+    quiet: Option<Instant>,
     in_flight: InFlight,
     retry_at: Option<Instant>,
     failures: u32,
@@ -127,6 +129,7 @@ impl Machine {
             touched: false,
             queue: VecDeque::with_capacity(QUEUE),
             settle: None,
+            quiet: None,
             in_flight: InFlight::None,
             retry_at: None,
             failures: 0,
@@ -274,6 +277,7 @@ impl Machine {
         self.writes += 1;
         self.bytes_in_flight += bytes;
         self.unsent = true;
+        self.quiet = None;
         self.idle_packets = 0;
         self.latency.sent(now);
     }
@@ -281,7 +285,8 @@ impl Machine {
     /// Something that was told since the last action makes another one.
     #[inline]
     pub fn is_restless(&self) -> bool {
-        self.latency.value() != self.line.wanted.latency || self.exhausted && !self.unsent
+        let may_be_quiet = self.settle.is_some() && self.quiet.is_none() && self.writes == 0;
+        self.latency.value() != self.line.wanted.latency || self.exhausted && !self.unsent || may_be_quiet
     }
 
     /// The host's end gave nothing although it could have.
@@ -373,7 +378,7 @@ impl Machine {
     /// When [`handle_timeout`](Self::handle_timeout) is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let latency = self.latency.wake_at().filter(|_| self.touched);
-        [latency, self.repair.wake_at(), self.retry_at, self.settle].into_iter().flatten().min()
+        [latency, self.repair.wake_at(), self.retry_at, self.settle, self.quiet].into_iter().flatten().min()
     }
 
     fn is_purging(&self) -> bool {
@@ -484,12 +489,16 @@ impl Machine {
             let time = if closes { DRAIN_LIMIT } else { self.line_time() };
             let until = self.settle.unwrap_or(now + time);
             self.settle = Some(until);
-            if now < until {
+            if self.writes == 0 && !rests && !self.stops_sender() {
+                // Some emulated chips never say that they are idle.
+                self.quiet = self.quiet.or(Some(now + self.line_time()));
+            }
+            if now < self.quiet.map_or(until, |quiet| quiet.min(until)) {
                 return false;
             }
             late = true;
         }
-        self.settle = None;
+        (self.settle, self.quiet) = (None, None);
         self.queue.pop_front();
         match request {
             Request::Opened { settings, raise } => {

@@ -70,6 +70,27 @@ fn a_drain_that_lasts_too_long_says_so() {
 }
 
 #[test]
+fn a_chip_that_never_says_that_it_is_idle_holds_up_a_close_for_the_time_of_its_bytes() {
+    let now = Instant::now();
+    let mut machine = machine();
+    open(&mut machine, now);
+    machine.handle_submitted(10, now);
+    machine.handle_request(Request::Closed { drop: true }, now);
+    settle(&mut machine, now);
+    assert_eq!(machine.settle, Some(now + DRAIN_LIMIT), "the end may have more");
+    machine.handle_nothing();
+    machine.handle_written(10);
+    assert!(machine.is_restless());
+    settle(&mut machine, now);
+    // 128 characters of the chip's FIFO, twice, and the grace.
+    let at = machine.quiet.unwrap();
+    assert_eq!((at - now).as_millis(), 2 * 133 + 500);
+    machine.handle_timeout(at);
+    assert!(settle(&mut machine, at).contains(&Action::Read(false)));
+    assert!(!machine.is_open() && !machine.lines().dtr);
+}
+
+#[test]
 fn requests_that_fail_on_the_bus_are_sent_again_a_few_times() {
     let mut now = Instant::now();
     let mut machine = machine();
