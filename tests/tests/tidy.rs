@@ -206,9 +206,14 @@ fn refusal(package: &str, imported: &str, in_tests_only: bool) -> Option<&'stati
 #[test]
 fn packages_import_only_what_the_design_allows() {
     let imports = imports();
-    for known in
-        ["outboard", "outboard-core", "outboard-usb-ecm", "outboard-virtual-devices", "outboard-tests"]
-    {
+    for known in [
+        "outboard",
+        "outboard-core",
+        "outboard-usb-ecm",
+        "outboard-usb-serial-ftdi",
+        "outboard-virtual-devices",
+        "outboard-tests",
+    ] {
         assert!(
             imports.contains_key(known),
             "{known} has gone or has another name; adapt the rules in this file"
@@ -308,6 +313,7 @@ fn the_rules_refuse_what_they_are_for() {
     assert!(refusal("outboard-core", "outboard-usb-ecm", false).is_some());
     assert!(refusal("outboard-core", "outboard-usb-ecm", true).is_some());
     assert!(refusal("outboard-usb-ecm", "outboard-usb-hid", false).is_some());
+    assert!(refusal("outboard-usb-serial-ftdi", "outboard-usb-ecm", false).is_some());
     assert!(refusal("outboard-usb-ecm", "outboard", true).is_some());
     assert!(refusal("outboard-usb-ecm", "outboard-virtual-devices", false).is_some());
     assert!(refusal("outboard-virtual-devices", "outboard-usb-ecm", true).is_some());

@@ -15,7 +15,7 @@ use crate::workspace::{self, find_program, in_ci, run, shown};
 /// What something is needed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Need {
-    /// The tests of the workspace that look at network interfaces, or have other programs look at what we wrote.
+    /// The tests of the workspace that look at network interfaces and serial ports, or have other programs look at what we wrote.
     Unit,
     /// The kernel lab and the benchmarks.
     Lab,
@@ -26,7 +26,7 @@ pub(crate) enum Need {
 impl Need {
     fn shown(self) -> &'static str {
         match self {
-            Self::Unit => "what the tests do with network interfaces and traces",
+            Self::Unit => "what the tests do with network interfaces, serial ports and traces",
             Self::Lab => "the kernel lab",
             Self::Fuzz => "fuzzing",
         }
@@ -55,7 +55,9 @@ const TOOLS: &[Tool] = &[
     // The server and the client of the kernel's own USB/IP.
     Tool { needs: &[Need::Lab], program: "usbipd", package: "usbip" },
     // virtme-ng is a Python program.
-    Tool { needs: &[Need::Lab], program: "python3", package: "python3" },
+    Tool { needs: &[Need::Unit, Need::Lab], program: "python3", package: "python3" },
+    // What opens the vended serial port is pyserial, for which this program stands.
+    Tool { needs: &[Need::Unit], program: "pyserial-ports", package: "python3-serial" },
     // libFuzzer is C++.
     Tool { needs: &[Need::Fuzz], program: "c++", package: "g++" },
 ];

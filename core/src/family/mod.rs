@@ -3,3 +3,4 @@
 //! through the same families.
 
 pub mod ethernet;
+pub mod serial;
