@@ -483,7 +483,8 @@ impl Machine {
             _ => false,
         };
         let closes = matches!(request, Request::Closed { .. });
-        let mut late = false;
+        // It was waited for too long; and the line, or the end, was holding it.
+        let (mut late, mut held) = (false, false);
         let rests = closes && !self.exhausted && self.queue.len() == 1;
         if waits && (self.unsent || rests) {
             let time = if closes { DRAIN_LIMIT } else { self.line_time() };
@@ -497,6 +498,9 @@ impl Machine {
                 return false;
             }
             late = true;
+            held = now >= until;
+            // What nothing holds is taken to be out by now.
+            self.unsent &= held;
         }
         (self.settle, self.quiet) = (None, None);
         self.queue.pop_front();
@@ -519,8 +523,9 @@ impl Machine {
                     self.line.wanted.lines = ModemOutputs::default();
                 }
                 self.exhausted = false;
-                if late {
-                    self.discard = true;
+                if held {
+                    // Unless somebody else has it open: then it is his.
+                    self.discard = self.queue.is_empty();
                     self.purge_written = true;
                     self.abort = Abort::Wanted;
                 }
