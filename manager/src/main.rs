@@ -9,6 +9,7 @@ mod exit;
 mod holder;
 mod matching;
 mod output;
+mod serial;
 mod statistics;
 mod sys;
 #[cfg(test)]
@@ -25,7 +26,8 @@ use exit::Failure;
 
 /// USB class drivers outside the kernel.
 ///
-/// A CDC Ethernet dongle becomes a network interface of this machine, served by this program instead of a kernel driver.
+/// A CDC Ethernet dongle becomes a network interface of this machine, an FTDI adapter a serial port, served by this program instead of a
+/// kernel driver.
 #[derive(Debug, Parser)]
 #[command(name = "outboard", version, after_help = exit::HELP, max_term_width = 100)]
 struct Arguments {

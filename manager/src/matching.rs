@@ -13,17 +13,35 @@ use outboard_core::usb::discovery::Found;
 
 use crate::codes;
 
-/// A driver that is part of this program.
+/// A driver that is part of this program, for whoever runs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Which {
+    /// usb-ecm.
+    Ecm,
+    /// usb-serial-ftdi.
+    Ftdi,
+}
+
+/// What is known of it.
 struct Driver {
+    which: Which,
     manifest: BuiltIn,
     /// Its closer look at a function whose interface of this number its manifest matched.
     probe: fn(&DeviceDescriptors, &Function, u8) -> Result<Notes, Refused>,
 }
 
-const BUILT_IN: &[Driver] = &[Driver {
-    manifest: BuiltIn { name: "usb-ecm", text: outboard_usb_ecm::matching::MANIFEST },
-    probe: outboard_usb_ecm::matching::probe,
-}];
+const BUILT_IN: &[Driver] = &[
+    Driver {
+        which: Which::Ecm,
+        manifest: BuiltIn { name: "usb-ecm", text: outboard_usb_ecm::matching::MANIFEST },
+        probe: outboard_usb_ecm::matching::probe,
+    },
+    Driver {
+        which: Which::Ftdi,
+        manifest: BuiltIn { name: "usb-serial-ftdi", text: outboard_usb_serial_ftdi::matching::MANIFEST },
+        probe: outboard_usb_serial_ftdi::matching::probe,
+    },
+];
 
 /// What has to be known of a device, wherever it is attached.
 #[derive(Debug, Clone, Copy)]
@@ -74,6 +92,8 @@ pub(crate) struct Verdict {
     pub(crate) function: Option<Function>,
     /// That driver's name.
     pub(crate) driver: Option<String>,
+    /// What is run for it: a manifest of another name may have a built-in driver too.
+    pub(crate) which: Option<Which>,
     /// One line for each function, that one first.
     pub(crate) reasons: Vec<String>,
 }
@@ -116,7 +136,12 @@ impl Drivers {
         let judged = match self.judge(seen) {
             Ok(judged) => judged,
             Err(malformed) => {
-                return Verdict { function: None, driver: None, reasons: vec![malformed.to_string()] };
+                return Verdict {
+                    function: None,
+                    driver: None,
+                    which: None,
+                    reasons: vec![malformed.to_string()],
+                };
             }
         };
         let runnable = |decision: &Decision<'_>| {
@@ -128,9 +153,18 @@ impl Drivers {
         let mut reasons: Vec<String> =
             order.iter().map(|decision| reason(decision, &judged.descriptors, seen.configuration)).collect();
         reasons.extend(judged.descriptors.malformed.iter().map(ToString::to_string));
-        let driver = chosen.and_then(Decision::winner).map(|won| won.manifest.name.clone());
-        Verdict { function: chosen.map(|decision| decision.function.clone()), driver, reasons }
+        let won = chosen.and_then(Decision::winner).map(|won| won.manifest);
+        let which = won.and_then(|manifest| match &manifest.program {
+            Program::BuiltIn(name) => built_in(name).map(|driver| driver.which),
+            Program::Path(_) => None,
+        });
+        let driver = won.map(|manifest| manifest.name.clone());
+        Verdict { function: chosen.map(|decision| decision.function.clone()), driver, which, reasons }
     }
+}
+
+fn built_in(name: &str) -> Option<&'static Driver> {
+    BUILT_IN.iter().find(|driver| driver.manifest.name == name)
 }
 
 /// A driver of another program is asked when it is started.
@@ -141,7 +175,7 @@ fn probe(
     interface: u8,
 ) -> Result<Notes, Refused> {
     let Program::BuiltIn(name) = &manifest.program else { return Ok(Notes::new()) };
-    match BUILT_IN.iter().find(|driver| driver.manifest.name == name) {
+    match built_in(name) {
         Some(driver) => (driver.probe)(descriptors, function, interface),
         None => Err(Refused { reason: format!("there is no driver {name} built in") }),
     }

@@ -211,6 +211,7 @@ fn packages_import_only_what_the_design_allows() {
         "outboard-core",
         "outboard-usb-ecm",
         "outboard-usb-hid",
+        "outboard-usb-serial-ftdi",
         "outboard-virtual-devices",
         "outboard-tests",
     ] {
@@ -313,6 +314,7 @@ fn the_rules_refuse_what_they_are_for() {
     assert!(refusal("outboard-core", "outboard-usb-ecm", false).is_some());
     assert!(refusal("outboard-core", "outboard-usb-ecm", true).is_some());
     assert!(refusal("outboard-usb-ecm", "outboard-usb-hid", false).is_some());
+    assert!(refusal("outboard-usb-serial-ftdi", "outboard-usb-ecm", false).is_some());
     assert!(refusal("outboard-usb-ecm", "outboard", true).is_some());
     assert!(refusal("outboard-usb-ecm", "outboard-virtual-devices", false).is_some());
     assert!(refusal("outboard-virtual-devices", "outboard-usb-ecm", true).is_some());

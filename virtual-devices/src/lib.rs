@@ -19,6 +19,7 @@
 
 pub mod ecm;
 pub mod faulty;
+pub mod ftdi;
 pub mod host;
 pub mod observed;
 pub mod usbip;

@@ -15,7 +15,7 @@ use crate::workspace::{self, find_program, in_ci, run, shown};
 /// What something is needed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Need {
-    /// The tests of the workspace that look at network interfaces, or have other programs look at what we wrote.
+    /// The tests of the workspace that look at network interfaces and serial ports, or have other programs look at what we wrote.
     Unit,
     /// The kernel lab and the benchmarks.
     Lab,
@@ -28,7 +28,7 @@ pub(crate) enum Need {
 impl Need {
     fn shown(self) -> &'static str {
         match self {
-            Self::Unit => "what the tests do with network interfaces and traces",
+            Self::Unit => "what the tests do with network interfaces, serial ports and traces",
             Self::Lab => "the kernel lab",
             Self::Native => "the benchmark without a guest",
             Self::Fuzz => "fuzzing",
@@ -58,9 +58,11 @@ const TOOLS: &[Tool] = &[
     // The server and the client of the kernel's own USB/IP.
     Tool { needs: &[Need::Lab], program: "usbipd", package: "usbip" },
     // virtme-ng is a Python program.
-    Tool { needs: &[Need::Lab], program: "python3", package: "python3" },
     // It counts system calls without slowing down who makes them.
     Tool { needs: &[Need::Native], program: "perf", package: "linux-perf" },
+    Tool { needs: &[Need::Unit, Need::Lab], program: "python3", package: "python3" },
+    // What opens the vended serial port is pyserial, for which this program stands.
+    Tool { needs: &[Need::Unit], program: "pyserial-ports", package: "python3-serial" },
     // libFuzzer is C++.
     Tool { needs: &[Need::Fuzz], program: "c++", package: "g++" },
 ];

@@ -4,3 +4,4 @@
 
 pub mod ethernet;
 pub mod hid;
+pub mod serial;

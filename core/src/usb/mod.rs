@@ -5,6 +5,7 @@ mod core;
 pub mod descriptor;
 mod device;
 pub mod discovery;
+pub mod health;
 mod interface;
 mod pipe;
 mod setup;

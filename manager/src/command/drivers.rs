@@ -162,6 +162,13 @@ usb-ecm          0.1.0    CDC Ethernet (ECM)
     3 alternatives to match, priority 0
     program builtin:usb-ecm
     from built in
+
+usb-serial-ftdi  0.1.0    FTDI serial adapters
+    Makes serial ports of adapters and boards with FTDI's chips.
+    vends serial, may use transport.usb, family.serial
+    66 alternatives to match, priority 0
+    program builtin:usb-serial-ftdi
+    from built in
 "
         );
         assert!(verdict(drivers.library()).is_ok());
@@ -188,6 +195,13 @@ acme-gigabit     1.2.0    ACME Gigabit Adapter
 usb-ecm          masked
     from /etc/outboard/drivers.d/usb-ecm.toml, which replaces the built-in one
 
+usb-serial-ftdi  0.1.0    FTDI serial adapters
+    Makes serial ports of adapters and boards with FTDI's chips.
+    vends serial, may use transport.usb, family.serial
+    66 alternatives to match, priority 0
+    program builtin:usb-serial-ftdi
+    from built in
+
 wrong            BROKEN, there is no such driver until it is mended
     line 1: name is \"acme-gigabit\", but the file is called wrong.toml; the two must agree
     line 16: match[2].interface_class is unknown; did you mean interface-class?
@@ -204,7 +218,7 @@ wrong            BROKEN, there is no such driver until it is mended
         assert_eq!(value["drivers"][0]["alternatives"], 2);
         assert_eq!(value["drivers"][1]["state"], "masked");
         assert_eq!(value["drivers"][1]["replaces"], json!(["built in"]));
-        assert_eq!(value["drivers"][2]["faults"][1]["line"], 16);
-        assert_eq!(value["drivers"][2]["faults"][1]["key"], "match[2].interface_class");
+        assert_eq!(value["drivers"][3]["faults"][1]["line"], 16);
+        assert_eq!(value["drivers"][3]["faults"][1]["key"], "match[2].interface_class");
     }
 }

@@ -2,6 +2,7 @@
 //! `tests/tests/parsers.rs` on a few thousand mutations in every test run; both begin with the same seeds.
 
 pub mod ecm;
+pub mod ftdi;
 pub mod hid;
 pub mod host;
 pub mod manifest;
@@ -29,6 +30,10 @@ pub const TARGETS: &[Target] = &[
     Target { name: "ecm_mac", body: ecm::mac, seeds: seeds::mac_strings, weight: 1 },
     Target { name: "ecm_machine", body: ecm::machine, seeds: seeds::events, weight: 1 },
     Target { name: "ecm_notification", body: ecm::notification, seeds: seeds::notifications, weight: 1 },
+    Target { name: "ftdi_baud", body: ftdi::baud, seeds: seeds::rates, weight: 1 },
+    Target { name: "ftdi_machine", body: ftdi::machine, seeds: seeds::events, weight: 1 },
+    Target { name: "ftdi_ports", body: ftdi::ports, seeds: seeds::chips, weight: 4 },
+    Target { name: "ftdi_status", body: ftdi::status, seeds: seeds::transfers, weight: 1 },
     Target { name: "hid_descriptor", body: hid::descriptor, seeds: seeds::report_descriptors, weight: 7 },
     Target { name: "hid_machine", body: hid::machine, seeds: seeds::hid_reports, weight: 7 },
     Target { name: "host_dhcp", body: host::host_dhcp, seeds: host::seeds::host_dhcp, weight: 4 },

@@ -3,7 +3,9 @@
 use crate::data::DESCRIPTORS;
 use crate::hid;
 use crate::mutate::Random;
-use outboard_core::usb::descriptor::encode_string;
+use outboard_core::usb::descriptor::{
+    AlternateSetting, Configuration, DeviceDescriptor, DeviceDescriptors, Endpoint, encode_string,
+};
 use outboard_core::usb::trace::{Options, Tracer};
 use outboard_core::usb::transport::DeviceInfo;
 use outboard_core::usb::usbip::operation::{self, Exported, Request};
@@ -48,6 +50,42 @@ pub fn events() -> Vec<Vec<u8>> {
             (0..400).map(|_| random.number() as u8).collect()
         })
         .collect()
+}
+
+/// Descriptors of FTDI chips: one with one port, one with two.
+pub fn chips() -> Vec<Vec<u8>> {
+    [(0x6001, 0x0600, 1, 64), (0x6010, 0x0700, 2, 512)]
+        .map(|(product, version, interfaces, packet_size)| {
+            let mut device = DeviceDescriptor::new(0x0403, product);
+            device.device_version = version;
+            let mut configuration = Configuration::new(1);
+            for number in 0..interfaces {
+                let mut setting = AlternateSetting::new(number, 0, 0xff, 0xff, 0xff);
+                setting.endpoints = vec![
+                    Endpoint::bulk(0x81 + 2 * number, packet_size),
+                    Endpoint::bulk(0x02 + 2 * number, packet_size),
+                ];
+                configuration.push(setting);
+            }
+            DeviceDescriptors::new(device, vec![configuration]).to_bytes(Speed::High)
+        })
+        .into()
+}
+
+/// Transfers of an FTDI chip behind their packet size and the status before.
+pub fn transfers() -> Vec<Vec<u8>> {
+    let packet = |length: usize, line: u8| [vec![0x01, line], vec![0x55; length]].concat();
+    let one = [&[64, 0, 0x01, 0x60][..], &packet(3, 0x60)].concat();
+    let many = [&[64, 0, 0x11, 0x60][..], &packet(62, 0x60), &packet(62, 0x1e), &packet(0, 0x60)].concat();
+    let fast = [&[0, 2, 0x01, 0x60][..], &packet(510, 0x00), &packet(100, 0x64), &[0x01]].concat();
+    vec![one, many, fast]
+}
+
+/// Rates, at the edges of what chips can do.
+pub fn rates() -> Vec<Vec<u8>> {
+    let rates =
+        [0u32, 1, 50, 183, 732, 1199, 1200, 9600, 115_200, 2_500_000, 3_000_000, 12_000_000, u32::MAX];
+    rates.map(|rate| rate.to_le_bytes().into()).into()
 }
 
 /// Descriptors, and a trace of one of them.
@@ -165,14 +203,16 @@ pub fn usbip_conversations() -> Vec<Vec<u8>> {
     seeds
 }
 
-/// Manifests: the built-in one, and one that says all that can be said.
+/// Manifests: the built-in ones, and one that says all that can be said.
 pub fn manifests() -> Vec<Vec<u8>> {
     let full = "name = 'a-1'\nversion = '1.2.3-rc.1+x'\ndisplay-name = 'A'\nusage-description = \"B\"\nprogram = '/b/c'\n\
         family = 'serial'\npriority = -7\nentitlements = ['transport.usb', 'family.serial']\n[[match]]\nvendor-id = 0x0403\n\
         product-id = [0x6001, 24597]\ndevice-version = { min = 0x0200, max = 0x0699 }\nserial-number = 'F'\nport = ['1-2', '3-4.1']\n\
         device-class = 0\ndevice-subclass = 0\ndevice-protocol = 0\ninterface-class = 0xff\ninterface-subclass = 0xff\n\
         interface-protocol = [0xff, 1]\ninterface-number = 0\nconfiguration = 1\nspeed = ['full', 'high']\n[[match]]\nport = '1-1'\n";
-    [full, outboard_usb_ecm::matching::MANIFEST].map(|text| text.as_bytes().to_vec()).to_vec()
+    [full, outboard_usb_ecm::matching::MANIFEST, outboard_usb_serial_ftdi::matching::MANIFEST]
+        .map(|text| text.as_bytes().to_vec())
+        .to_vec()
 }
 
 /// Real HID devices' report descriptors.

@@ -20,7 +20,6 @@
 //! ```
 
 mod filter;
-mod health;
 mod link;
 #[doc(hidden)]
 pub mod testing;
@@ -29,13 +28,15 @@ use std::time::{Duration, Instant};
 
 use outboard_core::MacAddr;
 use outboard_core::family::ethernet::HostWish;
+pub use outboard_core::usb::health::{
+    COMPLETIONS, FIRST_PAUSE, LONGEST_PAUSE, REPAIR_TIME, REPAIRS, TROUBLES, Trouble,
+};
+use outboard_core::usb::health::{Health, Step};
 
 use crate::proto::functional::MulticastFilters;
 use crate::proto::notification::{Notification, Reader};
 use filter::Filter;
 pub use filter::{Answer, FilterRequest};
-pub use health::{COMPLETIONS, FIRST_PAUSE, LONGEST_PAUSE, REPAIR_TIME, REPAIRS, TROUBLES, Trouble};
-use health::{Health, Step};
 use link::Link;
 pub use link::{GRACE, LinkSpeed, STRAGGLERS};
 

@@ -6,28 +6,36 @@ use outboard_core::usb::transport::usbfs::UsbFs;
 
 use super::source::Opened;
 use crate::exit::{Cause, Failure};
-use crate::matching::{Drivers, Seen};
+use crate::matching::{Drivers, Seen, Which};
 use crate::output::product_name;
 
 /// An attached device that a driver fits.
 pub(super) struct Local {
     found: Found,
+    driver: Which,
 }
 
 impl Local {
-    /// The device that is meant.
-    pub(super) fn find(text: &str) -> Result<Self, Failure> {
+    /// The device that is meant, and its driver; with `forced`, that one.
+    pub(super) fn find(text: &str, forced: Option<Which>) -> Result<Self, Failure> {
         let selector =
             Selector::parse(text).map_err(|error| Failure::new(Cause::NoSuchDevice, error.to_string()))?;
         let devices = discovery::list()?;
         let found = select(&devices, &selector)?;
+        if let Some(driver) = forced {
+            return Ok(Self { found: found.clone(), driver });
+        }
         let verdict = Drivers::read().look_at(&Seen::from(found));
-        let Some(function) = verdict.function else {
+        let (Some(function), Some(driver)) = (verdict.function, verdict.which) else {
             let text = format!("{}: no driver fits {}", found.name, product_name(found));
             return Err(Failure::new(Cause::NoDriver, text).with_hint(verdict.reasons.join("\n  ")));
         };
         check_in_use(found, function.configuration)?;
-        Ok(Self { found: found.clone() })
+        Ok(Self { found: found.clone(), driver })
+    }
+
+    pub(super) fn driver(&self) -> Which {
+        self.driver
     }
 
     pub(super) fn name(&self) -> &str {
@@ -37,7 +45,12 @@ impl Local {
     pub(super) fn open(&self) -> Result<Opened, Failure> {
         let Found { node, name, configuration, bus, address, .. } = &self.found;
         let transport = UsbFs::open(node, name, *configuration)?;
-        Ok(Opened { transport: Box::new(transport), place: (*bus, *address), fate: None })
+        Ok(Opened {
+            driver: self.driver,
+            transport: Box::new(transport),
+            place: (*bus, *address),
+            fate: None,
+        })
     }
 }
 
@@ -61,7 +74,7 @@ fn check_in_use(found: &Found, needed: u8) -> Result<(), Failure> {
     });
     let Some(other) = other else { return Ok(()) };
     let text = format!(
-        "{}: its Ethernet function is in configuration {needed}, and switching to it would take interface {} from {}",
+        "{}: its function is in configuration {needed}, and switching to it would take interface {} from {}",
         found.name,
         other.interface,
         other.driver.as_deref().unwrap_or("its driver"),

@@ -4,7 +4,7 @@
 mod keeper;
 mod local;
 mod remote;
-mod signals;
+pub(crate) mod signals;
 mod source;
 
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use outboard_core::family::ethernet::tap::{Tap, TapOptions};
 use outboard_core::queue::{Clock, DispatchQueue};
 use outboard_core::service::{Ending, Service};
 use outboard_core::usb::Device;
-use outboard_core::usb::transport::usbip::Loss;
+use outboard_core::usb::transport::usbip::{Fate, Loss};
 use outboard_core::{Error, ErrorKind};
 use outboard_usb_ecm::driver::{EcmDriver, Provider, Vended};
 
@@ -23,14 +23,17 @@ pub(crate) use self::local::select;
 use self::signals::{Asked, Signals};
 use self::source::{Opened, Source};
 use crate::exit::{Cause, Failure};
+use crate::matching::Which;
 use crate::output::say;
+use crate::serial;
 use crate::statistics;
 use crate::trace::{Trace, TraceArguments};
 use crate::tun;
 
 /// Drive a device in the foreground; Ctrl-C gives it back.
 ///
-/// Prints one line whenever what it vends changes: the network interface, its address, the link's speed and state.
+/// Prints one line whenever what it vends changes: the network interface, its address, the link's speed and state; or the serial port, whether it
+/// is open, and its settings.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Which device: where it is plugged in, as `outboard list` shows it (1-2.3), vendor and product (0525:a4a2), or one that another machine
@@ -40,7 +43,8 @@ pub(crate) struct Arguments {
     /// Name of the network interface; a %d in it becomes the lowest free number.
     #[arg(long, default_value = "ecm%d")]
     name: String,
-    /// End when the connection to a USB/IP server is lost, instead of keeping the interface and connecting again.
+    /// End when the connection to a USB/IP server is lost, instead of keeping the network interface and connecting again. Serial ports always end
+    /// then, with exit code 3.
     #[arg(long)]
     no_reconnect: bool,
     /// Exchange single frames with the kernel, with their checksums, instead of large TCP segments: for measuring and debugging, since it
@@ -51,13 +55,18 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE")]
     stats: Option<PathBuf>,
     #[command(flatten)]
+    serial: serial::Options,
+    #[command(flatten)]
     trace: TraceArguments,
 }
 
 /// Runs the subcommand.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let source = Source::find(&arguments.device)?;
-    tun::check()?;
+    let source = Source::find(&arguments.device, arguments.serial.ftdi.then_some(Which::Ftdi))?;
+    // What a server exports tells only later.
+    if source.driver() == Some(Which::Ecm) {
+        tun::check()?;
+    }
     DispatchQueue::run("Default", Clock::Real, |_| attach(arguments, source))
         .map_err(|error| Error::os("start the queue", error))?
 }
@@ -77,10 +86,18 @@ async fn attach(arguments: &Arguments, mut source: Source) -> Result<(), Failure
         opened = source.open() => opened?,
         () = signals.stop() => return Ok(()),
     };
+    let serves_network = opened.driver == Which::Ecm;
+    if serves_network {
+        tun::check()?;
+    }
     // Not before there is something to trace: nothing is overwritten, so a file that was made in vain would be in the way.
     let trace = arguments.trace.make()?;
     loop {
-        let lost = match drive(arguments, opened, trace.as_ref(), &keeper, &mut signals).await? {
+        let served = match serves_network {
+            true => drive(arguments, opened, trace.as_ref(), &keeper, &mut signals).await?,
+            false => drive_serial(arguments, opened, trace.as_ref(), &mut signals).await?,
+        };
+        let lost = match served {
             Served::Stopped => return Ok(()),
             Served::Lost(lost) => lost,
         };
@@ -116,7 +133,7 @@ enum Served {
 /// Runs the driver until it ends.
 async fn drive(
     arguments: &Arguments,
-    Opened { transport, place, fate }: Opened,
+    Opened { transport, place, fate, .. }: Opened,
     trace: Option<&Trace>,
     keeper: &Rc<Keeper>,
     signals: &mut Signals,
@@ -154,10 +171,30 @@ async fn drive(
     };
     write_statistics(arguments, &started);
     started.stop().await;
+    served(ending, lost())
+}
+
+/// Runs the driver for the ports of a serial adapter until one of them ends.
+async fn drive_serial(
+    arguments: &Arguments,
+    Opened { transport, place, fate, .. }: Opened,
+    trace: Option<&Trace>,
+    signals: &mut Signals,
+) -> Result<Served, Failure> {
+    let transport = match trace {
+        Some(trace) => trace.wrap(transport, place)?,
+        None => transport,
+    };
+    let asked = async || signals.next().await;
+    let ending = serial::serve(transport, &arguments.serial, arguments.stats.as_deref(), asked).await?;
+    served(ending, fate.as_ref().and_then(Fate::loss))
+}
+
+/// Whatever a driver noticed first of a lost connection, that is why it ended.
+fn served(ending: Ending, lost: Option<Loss>) -> Result<Served, Failure> {
     match ending {
         Ending::Stopped => Ok(Served::Stopped),
-        // Whatever the driver noticed of it first.
-        Ending::Failed(_) if lost().is_some() => Ok(Served::Lost(lost())),
+        Ending::Failed(_) if lost.is_some() => Ok(Served::Lost(lost)),
         Ending::Failed(error) if error.kind() == ErrorKind::Unplugged => Ok(Served::Lost(None)),
         Ending::Failed(error) => Err(error.into()),
     }

@@ -7,7 +7,7 @@ use outboard_core::usb::transport::Transport;
 
 use super::source::Opened;
 use crate::exit::{Cause, Failure};
-use crate::matching::{Drivers, Seen};
+use crate::matching::{Drivers, Seen, Which};
 use crate::usbip::{self, Url};
 
 /// The wait before the first attempt to connect again: a server that was restarted is back at once.
@@ -21,19 +21,26 @@ const STEADY: Duration = Duration::from_secs(10);
 pub(super) struct Remote {
     url: Url,
     bus_id: String,
+    /// What a person wants, or what fitted the first time.
+    driver: Option<Which>,
+    forced: bool,
     wait: Duration,
     opened: Option<Instant>,
 }
 
 impl Remote {
-    pub(super) fn new(url: Url) -> Result<Self, Failure> {
+    pub(super) fn new(url: Url, forced: Option<Which>) -> Result<Self, Failure> {
         let Some(bus_id) = url.bus_id.clone() else {
             let text = format!("{url} names a server, but no device of it");
             return Err(Failure::new(Cause::CommandLine, text).with_hint(format!(
                 "`outboard list {url}` shows what it exports; then: outboard attach {url}/BUS-ID"
             )));
         };
-        Ok(Self { url, bus_id, wait: FIRST_WAIT, opened: None })
+        Ok(Self { url, bus_id, driver: forced, forced: forced.is_some(), wait: FIRST_WAIT, opened: None })
+    }
+
+    pub(super) fn driver(&self) -> Option<Which> {
+        self.driver
     }
 
     pub(super) fn name(&self) -> String {
@@ -51,14 +58,25 @@ impl Remote {
             configuration: info.configuration,
             descriptors: &info.descriptors,
         };
-        let verdict = Drivers::read().look_at(&seen);
-        if verdict.function.is_none() {
-            let text = format!("{}: no driver fits it", self.url);
-            return Err(Failure::new(Cause::NoDriver, text).with_hint(verdict.reasons.join("\n  ")));
-        }
+        let driver = match self.driver.filter(|_| self.forced) {
+            Some(forced) => forced,
+            None => self.judge(&seen)?,
+        };
+        self.driver = Some(driver);
         self.opened = Some(Instant::now());
         let (place, fate) = (transport.place(), Some(transport.fate()));
-        Ok(Opened { transport: Box::new(transport), place, fate })
+        Ok(Opened { driver, transport: Box::new(transport), place, fate })
+    }
+
+    /// The driver that fits what is there now; after the first time it must be the same.
+    fn judge(&self, seen: &Seen<'_>) -> Result<Which, Failure> {
+        let verdict = Drivers::read().look_at(seen);
+        let text = match verdict.which {
+            Some(driver) if self.driver.is_none_or(|known| known == driver) => return Ok(driver),
+            Some(_) => format!("{}: another device is there now", self.url),
+            None => format!("{}: no driver fits it", self.url),
+        };
+        Err(Failure::new(Cause::NoDriver, text).with_hint(verdict.reasons.join("\n  ")))
     }
 
     pub(super) async fn reopen(&mut self) -> Result<Opened, Failure> {

@@ -6,6 +6,7 @@ use outboard_core::usb::transport::usbip::Fate;
 use super::local::Local;
 use super::remote::Remote;
 use crate::exit::Failure;
+use crate::matching::Which;
 use crate::usbip::{self, Url};
 
 /// One device, wherever it is.
@@ -16,6 +17,8 @@ pub(super) enum Source {
 
 /// A device that was taken.
 pub(super) struct Opened {
+    /// The driver that fits it.
+    pub(super) driver: Which,
     pub(super) transport: Box<dyn Transport>,
     /// Its bus, and its address there.
     pub(super) place: (u16, u16),
@@ -24,12 +27,21 @@ pub(super) struct Opened {
 }
 
 impl Source {
-    /// What a person means. A device of this machine must be there, and be one that a driver fits.
-    pub(super) fn find(text: &str) -> Result<Self, Failure> {
+    /// What a person means. A device of this machine must be there, and be one that a driver fits. With `forced` that driver is taken, whatever
+    /// the manifests say.
+    pub(super) fn find(text: &str, forced: Option<Which>) -> Result<Self, Failure> {
         if Url::is_meant(text) {
-            Ok(Self::Remote(Remote::new(usbip::parse(text)?)?))
+            Ok(Self::Remote(Remote::new(usbip::parse(text)?, forced)?))
         } else {
-            Ok(Self::Local(Local::find(text)?))
+            Ok(Self::Local(Local::find(text, forced)?))
+        }
+    }
+
+    /// The driver, as far as it is known before the device is taken.
+    pub(super) fn driver(&self) -> Option<Which> {
+        match self {
+            Self::Local(local) => Some(local.driver()),
+            Self::Remote(remote) => remote.driver(),
         }
     }
 

@@ -97,6 +97,7 @@ Interfaces 0, 1 of configuration 1, one function by their Union
   Now: the kernel's driver cdc_ether has it, as network interface usb0.
   usb-ecm wins: CDC Ethernet (ECM) 0.1.0, built in.
       holds: interface-class 0x02, interface-subclass 0x06, interface-protocol 0x00 (interface 0)
+  usb-serial-ftdi does not match: product-id is 0xa4a2 instead of 0x0000, 0x0011, 0x4f50 or 253 others, vendor-id is 0x0525 instead of 0x0403 (the closest of its 66 alternatives).
 
 Interface 2 of configuration 1
     interface 2: keyboard (HID), class 03/01/01
@@ -104,6 +105,7 @@ Interface 2 of configuration 1
   No driver gets it.
   usb-ecm does not match: interface-class is 0x03 instead of 0x02, interface-subclass is 0x01 instead of 0x06, interface-protocol is 0x01 instead of 0x00 \
 (the closest of its 3 alternatives).
+  usb-serial-ftdi does not match: product-id is 0xa4a2 instead of 0x0000, 0x0011, 0x4f50 or 253 others, vendor-id is 0x0525 instead of 0x0403 (the closest of its 66 alternatives).
 "
     );
 }
@@ -142,6 +144,7 @@ Interfaces 0, 1 of configuration 1, one function by their Union
       holds: interface-class 0x02, interface-subclass 0x06, interface-protocol 0x00 (interface 0)
   usb-ecm fits too, but acme-gigabit is more specific: it names vendor-id.
       holds: interface-class 0x02, interface-subclass 0x06, interface-protocol 0x00 (interface 0)
+  usb-serial-ftdi does not match: product-id is 0xa4a2 instead of 0x0000, 0x0011, 0x4f50 or 253 others, vendor-id is 0x0525 instead of 0x0403 (the closest of its 66 alternatives).
 
 masked was not asked: it is masked by /etc/outboard/drivers.d/masked.toml.
 wrong was not asked: its manifest is broken (`outboard drivers` tells how).
@@ -151,7 +154,7 @@ wrong was not asked: its manifest is broken (`outboard drivers` tells how).
     root.put("etc/outboard/drivers.d/acme-gigabit.toml", "");
     let text = shown(&root, &found(vec![ecm(1)], &taken));
     let lines: Vec<_> =
-        text.lines().filter(|line| line.starts_with("  any") || line.starts_with("  usb")).collect();
+        text.lines().filter(|line| line.starts_with("  any") || line.starts_with("  usb-ecm")).collect();
     assert_eq!(
         lines,
         [
@@ -180,6 +183,7 @@ Interface 0 of configuration 2
   Now: the kernel's driver rndis_host has it.
   No driver gets it.
   usb-ecm does not match: vendor-id is 0x0525 instead of 0x12d1, interface-subclass is 0x02 instead of 0x06 (the closest of its 3 alternatives).
+  usb-serial-ftdi does not match: product-id is 0xa4a2 instead of 0x0000, 0x0011, 0x4f50 or 253 others, vendor-id is 0x0525 instead of 0x0403 (the closest of its 66 alternatives).
 
 Interfaces 0, 1 of configuration 1, one function by their Union
     interface 0: Ethernet (ECM), class 02/06/00
@@ -188,6 +192,7 @@ Interfaces 0, 1 of configuration 1, one function by their Union
   No driver gets it.
   usb-ecm matches, but its driver refuses: interface 1: bNumEndpoints has no bulk IN endpoint among them.
       holds: interface-class 0x02, interface-subclass 0x06, interface-protocol 0x00 (interface 0)
+  usb-serial-ftdi does not match: product-id is 0xa4a2 instead of 0x0000, 0x0011, 0x4f50 or 253 others, vendor-id is 0x0525 instead of 0x0403 (the closest of its 66 alternatives).
 "
     );
 }

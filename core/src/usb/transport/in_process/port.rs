@@ -128,7 +128,8 @@ impl<M: DeviceModel> Port<M> {
     pub fn turn(&mut self, now: Instant, done: &mut Vec<Done>) -> Option<Instant> {
         // A model that asks for a time that is not later must not keep everything else from running, nor time from passing.
         let later = |wake| if wake > now { wake } else { now + SHORTEST_WAIT };
-        let mut wake = self.model.advance(now).map(later);
+        self.model.advance(now);
+        let mut more = false;
         // A control request that is NAKed holds up those behind it, as endpoint 0 does.
         while let Some(mut urb) = self.control.pop_front() {
             match self.serve_control(&mut urb, now) {
@@ -157,10 +158,8 @@ impl<M: DeviceModel> Port<M> {
                     transfer.serve(urb, moved, &mut budget)
                 };
                 let Some(status) = status else {
-                    if budget == 0 {
-                        // Not because of the device: there may be more now.
-                        wake = Some(now);
-                    }
+                    // Not because of the device: there may be more now.
+                    more |= budget == 0;
                     break;
                 };
                 if status == Err(TransferError::Stall) {
@@ -171,7 +170,8 @@ impl<M: DeviceModel> Port<M> {
                 }
             }
         }
-        wake
+        // After all packets: what they began may be what the host waits for.
+        if more { Some(now) } else { self.model.advance(now).map(later) }
     }
 
     fn serve_control(&mut self, urb: &mut Urb, now: Instant) -> Handshake<usize> {

@@ -1,5 +1,5 @@
-//! How one pipe is doing, and what is to be done about it: when to clear a halt, how long to pause, when to give it up. It knows
-//! neither frames nor the other pipes.
+//! How one pipe is doing, and what is to be done about it: when to clear a halt, how long to pause, when to give it up. A policy without
+//! I/O that drivers' machines share; it knows neither what is transferred nor the other pipes.
 
 use std::time::{Duration, Instant};
 
@@ -37,14 +37,19 @@ pub enum Trouble {
 
 /// What the owner of a pipe has to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
+pub enum Step {
+    /// Abort what is in flight and clear the halt; then [`Health::cleared`].
     ClearHalt,
-    Resume { since: Instant },
+    /// Submit again.
+    Resume {
+        /// When the trouble began that is repaired now.
+        since: Instant,
+    },
 }
 
 /// One pipe.
 #[derive(Debug, Clone)]
-pub(super) struct Health {
+pub struct Health {
     state: State,
     /// The last completions, newest in bit 0; set: it failed.
     window: u32,
@@ -66,18 +71,25 @@ enum State {
     Stopped,
 }
 
+impl Default for Health {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Health {
-    pub(super) const fn new() -> Self {
+    /// A pipe that runs and had no trouble.
+    pub const fn new() -> Self {
         Self { state: State::Running, window: 0, in_a_row: 0, repaid_at: None, since: None }
     }
 
     /// Whether transfers may be submitted.
-    pub(super) fn is_running(&self) -> bool {
+    pub fn is_running(&self) -> bool {
         self.state == State::Running
     }
 
     /// So many transfers went well.
-    pub(super) fn good(&mut self, count: u32) {
+    pub fn good(&mut self, count: u32) {
         if self.window | self.in_a_row != 0 && self.is_running() {
             self.window = self.window.checked_shl(count).unwrap_or(0) & WINDOW;
             self.in_a_row = 0;
@@ -85,7 +97,7 @@ impl Health {
     }
 
     /// A transfer failed. True: the pipe is beyond repair, and stopped.
-    pub(super) fn trouble(&mut self, trouble: Trouble, now: Instant) -> bool {
+    pub fn trouble(&mut self, trouble: Trouble, now: Instant) -> bool {
         if !self.is_running() {
             return false;
         }
@@ -113,7 +125,7 @@ impl Health {
     }
 
     /// The halt was cleared, or could not be.
-    pub(super) fn cleared(&mut self, done: bool, now: Instant) {
+    pub fn cleared(&mut self, done: bool, now: Instant) {
         if self.state == State::Clearing {
             // The first halt is repaired at once; an endpoint that halts again and again must not keep us busy.
             self.state = match (done, self.in_a_row) {
@@ -124,30 +136,34 @@ impl Health {
         }
     }
 
-    pub(super) fn timeout(&mut self, now: Instant) {
+    /// Time has passed.
+    pub fn timeout(&mut self, now: Instant) {
         if matches!(self.state, State::Pausing(until) if until <= now) {
             self.state = State::Ready;
         }
     }
 
-    pub(super) fn wake_at(&self) -> Option<Instant> {
+    /// When [`timeout`](Self::timeout) is due.
+    pub fn wake_at(&self) -> Option<Instant> {
         match self.state {
             State::Pausing(until) => Some(until),
             _ => None,
         }
     }
 
-    pub(super) fn stop(&mut self) {
+    /// Nothing is to be done for it until [`restart`](Self::restart).
+    pub fn stop(&mut self) {
         self.state = State::Stopped;
         self.since = None;
     }
 
     /// Begins anew, after a reset.
-    pub(super) fn restart(&mut self) {
+    pub fn restart(&mut self) {
         *self = Self { state: State::Running, ..Self::new() };
     }
 
-    pub(super) fn poll(&mut self, now: Instant) -> Option<Step> {
+    /// What is to be done now, if anything.
+    pub fn poll(&mut self, now: Instant) -> Option<Step> {
         match self.state {
             State::Halted => {
                 self.state = State::Clearing;
