@@ -5,6 +5,8 @@ use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 
+use rustix::event::{PollFd, PollFlags, poll};
+
 /// busnum << 16 | devnum of the exported device.
 pub(crate) const DEVID: u32 = 0x0003_0007;
 
@@ -182,6 +184,12 @@ impl Peer {
     pub(crate) fn ready(&mut self) -> Result<(), Over> {
         self.import()?;
         self.describe()
+    }
+
+    /// Reads nothing more, so that what the client still has to send stays with it, until the client closes.
+    pub(crate) fn deaf(&mut self) {
+        let mut fds = [PollFd::new(&self.stream, PollFlags::RDHUP)];
+        while poll(&mut fds, None).is_err() {}
     }
 
     /// Nothing more comes from the client until it closes.
