@@ -1,5 +1,7 @@
 //! No memory is allocated for a report: not for keys, nor for contacts, nor for reports that are none.
 
+// One allocator that counts serves the tests of all packages.
+#[path = "../../../core/tests/allocation/sys.rs"]
 mod sys;
 
 use outboard_core::family::hid::Event;

@@ -1,6 +1,8 @@
 //! No memory is allocated for a transfer over USB/IP once everything has its size: not by the session, the port, the dongle. It must not
 //! know what a transfer is about.
 
+// One allocator that counts serves the tests of all packages.
+#[path = "../../../core/tests/allocation/sys.rs"]
 mod sys;
 
 use std::time::Instant;
