@@ -377,6 +377,10 @@ impl Machine {
 
     /// When [`handle_timeout`](Self::handle_timeout) is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.repair.is_down() {
+            // Nothing is done before the reset has ended, or ever again: a time that has come would come at once, again and again.
+            return None;
+        }
         let latency = self.latency.wake_at().filter(|_| self.touched);
         [latency, self.repair.wake_at(), self.retry_at, self.settle, self.quiet].into_iter().flatten().min()
     }

@@ -158,6 +158,27 @@ fn the_device_is_not_reset_under_another_port() {
     assert!(!actions.contains(&Action::Reset));
 }
 
+#[test]
+fn a_device_that_was_given_up_is_waited_for_no_more() {
+    let mut now = Instant::now();
+    let mut machine = Machine::new(Parameters { may_reset: false, ..Parameters::new(Chip::H2, Channel(1)) });
+    open(&mut machine, now);
+    machine.handle_submitted(10, now);
+    machine.handle_request(Request::Closed { drop: true }, now);
+    let mut actions = settle(&mut machine, now);
+    assert!(machine.poll_timeout().is_some(), "the bytes before the close are waited for");
+    for _ in 0..100 {
+        machine.handle_trouble(Role::Receive, Trouble::Stall, now);
+        actions.extend(settle(&mut machine, now));
+        machine.handle_cleared(Role::Receive, true, now);
+        now += Duration::from_millis(130);
+        machine.handle_timeout(now);
+        actions.extend(settle(&mut machine, now));
+    }
+    assert!(actions.iter().any(|action| matches!(action, Action::Fail { .. })));
+    assert_eq!(machine.poll_timeout(), None);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
     #[test]
