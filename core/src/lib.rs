@@ -95,6 +95,7 @@ pub mod host;
 mod mac;
 pub mod manifest;
 pub mod queue;
+pub mod registry;
 pub mod sandbox;
 pub mod service;
 pub mod source;
