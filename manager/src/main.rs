@@ -11,6 +11,7 @@ mod matching;
 mod output;
 mod serial;
 mod statistics;
+mod supervise;
 mod sys;
 #[cfg(test)]
 mod testing;
