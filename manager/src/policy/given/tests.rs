@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::io::BufRead;
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 
 use proptest::prelude::*;
+use rustix::process::{Resource, Rlimit, Signal, setrlimit};
 
 use super::*;
 use crate::testing::Root;
@@ -114,11 +116,31 @@ fn every_instant_of_a_kill_leaves_the_old_or_the_new_rules() {
 /// Set for the process that is killed: the root to write below.
 const WRITER: &str = "OUTBOARD_TEST_GIVEN_WRITER";
 
+/// Set for one that writes once: the kernel kills it at the byte behind so many of a file.
+const LIMIT: &str = "OUTBOARD_TEST_GIVEN_LIMIT";
+
+/// The process of the test below.
+fn writer_below(root: &Root) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args(["--exact", "policy::given::tests::writer", "--nocapture", "--test-threads", "1"])
+        .env(WRITER, root.path())
+        .stdout(Stdio::piped());
+    command
+}
+
 /// Not a test by itself: what the next one kills.
 #[test]
 fn writer() {
     let Some(root) = std::env::var_os(WRITER) else { return };
     let root = PathBuf::from(root);
+    if let Ok(limit) = std::env::var(LIMIT) {
+        let both = |limit| Rlimit { current: Some(limit), maximum: Some(limit) };
+        setrlimit(Resource::Core, both(0)).unwrap();
+        setrlimit(Resource::Fsize, both(limit.parse().unwrap())).unwrap();
+        add(&root, "driver=usb-ecm");
+        return;
+    }
     for round in 0_u32.. {
         let rule: Rule = format!("1-{}", round % 40 + 1).parse().unwrap();
         let change = |given: &mut Given| match given.remove(&rule) {
@@ -130,16 +152,29 @@ fn writer() {
     }
 }
 
+/// The kernel ends a writer in the midst of a file, as a full disk or a kill does: whatever it had written, the old rules hold.
+#[test]
+fn a_writer_that_is_killed_at_a_byte_leaves_the_old_rules() {
+    let root = Root::new("given-byte");
+    add(root.path(), "1-2.3");
+    let whole = file::render(&[entry("1-2.3"), entry("driver=usb-ecm")]).len();
+    let next = root.path().join(FOLDER).join(NEXT);
+    for limit in (0..whole).step_by(13).chain([whole - 1]) {
+        let status = writer_below(&root).env(LIMIT, limit.to_string()).output().unwrap().status;
+        assert_eq!(status.signal(), Some(Signal::XFSZ.as_raw()), "after {limit} bytes: {status}");
+        assert_eq!(fs::metadata(&next).unwrap().len(), limit as u64);
+        assert_eq!(rules(&Given::load(root.path()).unwrap()), ["1-2.3"]);
+        assert!(!next.exists());
+    }
+    assert!(writer_below(&root).env(LIMIT, whole.to_string()).output().unwrap().status.success());
+    assert_eq!(rules(&Given::load(root.path()).unwrap()), ["1-2.3", "driver=usb-ecm"]);
+}
+
 #[test]
 fn a_writer_that_is_killed_leaves_rules_and_no_lock() {
     let root = Root::new("given-killed");
     for round in 0..12_usize {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "policy::given::tests::writer", "--nocapture", "--test-threads", "1"])
-            .env(WRITER, root.path())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = writer_below(&root).spawn().unwrap();
         let lines = std::io::BufReader::new(child.stdout.take().unwrap()).lines();
         let wrote = lines.map_while(Result::ok).filter(|line| line.starts_with("wrote ")).nth(round * 3);
         child.kill().unwrap();
