@@ -9,8 +9,10 @@ mod exit;
 mod holder;
 mod matching;
 mod output;
+mod policy;
 mod serial;
 mod statistics;
+mod supervise;
 mod sys;
 #[cfg(test)]
 mod testing;
@@ -49,6 +51,8 @@ enum Command {
     Why(command::why::Arguments),
     Drivers(command::drivers::Arguments),
     Hid(command::hid::Arguments),
+    Give(command::give::Arguments),
+    Return(command::give_back::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -63,6 +67,8 @@ fn main() -> ExitCode {
         Command::Why(arguments) => command::why::run(&arguments),
         Command::Drivers(arguments) => command::drivers::run(&arguments),
         Command::Hid(arguments) => command::hid::run(&arguments),
+        Command::Give(arguments) => command::give::run(&arguments),
+        Command::Return(arguments) => command::give_back::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

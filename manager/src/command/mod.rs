@@ -4,6 +4,8 @@ pub(crate) mod attach;
 pub(crate) mod demo;
 pub(crate) mod driver;
 pub(crate) mod drivers;
+pub(crate) mod give;
+pub(crate) mod give_back;
 pub(crate) mod hid;
 pub(crate) mod list;
 pub(crate) mod virtual_devices;
