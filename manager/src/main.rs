@@ -3,12 +3,14 @@
 
 mod codes;
 mod command;
+mod control;
 mod demo;
 mod driver_process;
 mod exit;
 mod holder;
 mod matching;
 mod output;
+mod picture;
 mod serial;
 mod statistics;
 mod sys;
@@ -20,7 +22,7 @@ mod usbip;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use exit::Failure;
 
@@ -49,11 +51,18 @@ enum Command {
     Why(command::why::Arguments),
     Drivers(command::drivers::Arguments),
     Hid(command::hid::Arguments),
+    Tree(command::tree::Arguments),
+    Ps(command::ps::Arguments),
+    Status(command::status::Arguments),
+    Restart(command::restart::Arguments),
+    Log(command::log::Arguments),
+    Completions(command::completions::Arguments),
+    Man(command::man::Arguments),
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    start_logging(arguments.verbose);
+    start_logging(arguments.verbose, None);
     let result = match arguments.command {
         Command::List(arguments) => command::list::run(&arguments),
         Command::Attach(arguments) => command::attach::run(&arguments),
@@ -63,6 +72,13 @@ fn main() -> ExitCode {
         Command::Why(arguments) => command::why::run(&arguments),
         Command::Drivers(arguments) => command::drivers::run(&arguments),
         Command::Hid(arguments) => command::hid::run(&arguments),
+        Command::Tree(arguments) => command::tree::run(&arguments),
+        Command::Ps(arguments) => command::ps::run(&arguments),
+        Command::Status(arguments) => command::status::run(&arguments),
+        Command::Restart(arguments) => command::restart::run(&arguments),
+        Command::Log(arguments) => command::log::run(&arguments),
+        Command::Completions(arguments) => command::completions::run(&arguments, Arguments::command()),
+        Command::Man(arguments) => command::man::run(&arguments, Arguments::command()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -81,8 +97,11 @@ fn report(failure: &Failure) -> ExitCode {
     failure.code().into()
 }
 
-fn start_logging(verbose: u8) {
-    use tracing_subscriber::EnvFilter;
+/// Logs to standard error, and into the manager's log if this is the manager: what its clients see does not depend on how much its terminal does.
+fn start_logging(verbose: u8, log: Option<&control::log::Log>) {
+    use tracing_subscriber::filter::LevelFilter;
+    use tracing_subscriber::prelude::*;
+    use tracing_subscriber::{EnvFilter, fmt};
     let default = match verbose {
         0 => "warn",
         1 => "info",
@@ -90,13 +109,14 @@ fn start_logging(verbose: u8) {
         _ => "trace",
     };
     let filter = EnvFilter::try_from_env("OUTBOARD_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let terminal = fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .with_target(false)
         .without_time()
-        .init();
+        .with_filter(filter);
+    let clients = log.map(|log| log.layer().with_filter(LevelFilter::INFO));
+    tracing_subscriber::registry().with(clients).with(terminal).init();
 }
 
 #[cfg(test)]
@@ -105,7 +125,6 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        use clap::CommandFactory;
         Arguments::command().debug_assert();
     }
 }
