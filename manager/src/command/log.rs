@@ -26,10 +26,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     for line in arguments.socket.connect()?.log(arguments.follow)? {
         let line = line?;
         lines += 1;
-        if arguments.json {
-            say!("{}", picture::json(&line));
-        } else {
-            say!("{}", text(&line, style));
+        let text = if arguments.json { picture::json(&line) } else { text(&line, style) };
+        if !picture::put(&format!("{text}\n")) {
+            break;
         }
     }
     if lines == 0 && !arguments.json {

@@ -1,6 +1,6 @@
 //! `outboard tree`: what is attached, who drives it and what that vends, as the manager sees it; and as it changes. It must not change anything.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 
 use outboard_core::registry::Registry;
 
@@ -27,41 +27,32 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut manager = arguments.socket.connect()?;
     let style = Style::of_output();
     if !arguments.watch {
-        show(&manager.registry()?, arguments.json, style);
+        say!("{}", text(&manager.registry()?, arguments.json, style).trim_end());
         return Ok(());
     }
     let live = std::io::stdout().is_terminal() && !arguments.json;
     for (n, registry) in manager.watch()?.enumerate() {
-        let registry = registry?;
-        if live {
-            redraw(&picture::tree(&registry, style));
-            continue;
+        let text = text(&registry?, arguments.json, style);
+        let separator = if n > 0 && !arguments.json { "---\n" } else { "" };
+        let seen = picture::put(&if live { frame(&text, rows()) } else { format!("{separator}{text}") });
+        if !seen {
+            break;
         }
-        if n > 0 && !arguments.json {
-            say!("---");
-        }
-        show(&registry, arguments.json, style);
     }
     Ok(())
 }
 
-fn show(registry: &Registry, json: bool, style: Style) {
-    if json {
-        say!("{}", picture::json(registry));
-    } else {
-        say!("{}", picture::tree(registry, style).trim_end());
-    }
+fn text(registry: &Registry, json: bool, style: Style) -> String {
+    if json { picture::json(registry) + "\n" } else { picture::tree(registry, style) }
 }
 
-/// Puts the picture in the place of the last one: from the top, each line in the place of one, without a moment in which there is none.
-fn redraw(text: &str) {
-    let rows =
-        rustix::termios::tcgetwinsize(std::io::stdout()).map_or(24, |size| usize::from(size.ws_row)).max(2);
-    let mut out = std::io::stdout().lock();
-    let _nobody_looks = out.write_all(frame(text, rows).as_bytes()).and_then(|()| out.flush());
+/// How many the terminal has now.
+fn rows() -> usize {
+    rustix::termios::tcgetwinsize(std::io::stdout()).map_or(24, |size| usize::from(size.ws_row)).max(2)
 }
 
-/// A picture for a terminal of so many rows. Lines are cut at its edge and not wrapped, which would push the first ones out of sight.
+/// A picture for a terminal of so many rows. It takes the place of the last one, from the top and line by line, so that there is no moment in
+/// which there is none. Lines are cut at its edge and not wrapped, which would push the first ones out of sight.
 fn frame(text: &str, rows: usize) -> String {
     let lines: Vec<&str> = text.lines().collect();
     // The cursor is in the last row.

@@ -99,6 +99,8 @@ impl Client {
         method: &str,
         parameters: Value,
     ) -> Result<impl Iterator<Item = Result<T, Failure>>, Failure> {
+        // The next change may be far.
+        self.stream.set_read_timeout(None).map_err(|error| lost(&error))?;
         self.send(method, parameters, true)?;
         let mut goes_on = true;
         Ok(iter::from_fn(move || {
@@ -207,5 +209,46 @@ impl From<Fault> for Failure {
                 Self::new(Cause::Other, text).with_hint("Is it another version than this command?")
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A client of a manager that says these bytes and no more.
+    fn client_of(bytes: &[u8]) -> Client {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        // They fit into the socket.
+        theirs.write_all(bytes).unwrap();
+        // Closed before the call: what it said is still there, as from one that turns us away.
+        drop(theirs);
+        Client { stream: ours, frames: Frames::new(LONGEST) }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_manager_says_is_an_answer_or_a_failure(
+            bytes in prop_oneof![
+                proptest::collection::vec(any::<u8>(), 0..2000),
+                "(\\{\"(parameters|error|continues)\":(\\{\\}|\"x\"|true|null|\\{\"registry\":\\{\"devices\":\\[\\]\\}\\})(,\"continues\":true)?\\}\0?){0,9}"
+                    .prop_map(String::into_bytes),
+            ],
+        ) {
+            let _ = client_of(&bytes).registry();
+            let pictures: Vec<_> = client_of(&bytes).watch().unwrap().collect();
+            // An error is the last.
+            prop_assert!(pictures.iter().rev().skip(1).all(Result::is_ok));
+            let _lines = client_of(&bytes).log(true).unwrap().count();
+        }
+    }
+
+    #[test]
+    fn one_that_ends_in_the_midst_is_a_manager_that_ended() {
+        let failure = client_of(br#"{"parameters":{"regis"#).registry().unwrap_err();
+        assert_eq!((failure.code(), failure.to_string()), (12, "the manager has ended".into()));
+        let failure = client_of(b"HTTP/1.1 400 Bad Request\0").registry().unwrap_err();
+        assert_eq!(failure.code(), 1);
     }
 }

@@ -12,6 +12,8 @@ pub(crate) use table::table;
 pub(crate) use tree::tree;
 pub(crate) use words::date;
 
+use std::io::Write;
+
 use outboard_core::registry::{Device, Registry};
 use serde::Serialize;
 
@@ -52,10 +54,57 @@ pub(crate) fn json(value: &impl Serialize) -> String {
         .collect()
 }
 
+/// Prints a picture or a line, for a command that goes on: false if nobody reads any more (`outboard log -f | head`), and it may end.
+pub(crate) fn put(text: &str) -> bool {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::control::sample;
+    use outboard_core::registry::{Holder, Vended};
+    use proptest::prelude::*;
+    use std::time::UNIX_EPOCH;
+
+    /// The sample with this text wherever there is one.
+    fn all_called(text: &str) -> Registry {
+        let mut registry = sample::registry();
+        for device in &mut registry.devices {
+            device.name = text.into();
+            for own in [&mut device.manufacturer, &mut device.product, &mut device.serial] {
+                *own = Some(text.into());
+            }
+            for function in &mut device.functions {
+                function.class = text.into();
+                function.driver = Some(text.into());
+                if let Holder::Kernel(holder) = &mut function.holder {
+                    *holder = text.into();
+                }
+                let Some(instance) = function.instance_mut() else { continue };
+                instance.last_error = Some(text.into());
+                if let Some(Vended::Network { name, mac, .. }) = &mut instance.vends {
+                    *name = text.into();
+                    *mac = text.into();
+                }
+            }
+        }
+        registry
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_of_a_picture_steers_the_terminal(text in "\\PC{0,3}[\u{0}-\u{1f}\u{7f}-\u{9f}/-]{0,6}\\PC{0,90}") {
+            let registry = all_called(&text);
+            let (now, plain) = (UNIX_EPOCH, Style::plain());
+            let full: Vec<String> = registry.devices.iter().map(|device| status(device, now, plain)).collect();
+            for said in [tree(&registry, plain), table(&registry, now, plain), full.concat()] {
+                prop_assert!(!said.contains(|c: char| c.is_control() && c != '\n'), "{said:?}");
+            }
+            prop_assert_eq!(tree(&registry, plain).lines().filter(|line| line.contains("└─ ") || line.contains("├─ ")).count(), 13);
+        }
+    }
 
     #[test]
     fn a_device_is_meant_by_its_name_or_its_numbers() {
