@@ -60,11 +60,13 @@ fn frame(text: &str, rows: usize) -> String {
     let (shown, hidden) = if lines.len() > room { lines.split_at(room - 1) } else { (&lines[..], &[][..]) };
     let mut out = String::from("\u{1b}[?7l\u{1b}[H");
     for line in shown {
+        // Cleared first: after a line that was cut, the cursor stands on its last character.
+        out.push_str("\u{1b}[K");
         out.push_str(line);
-        out.push_str("\u{1b}[K\n");
+        out.push('\n');
     }
     if !hidden.is_empty() {
-        out.push_str(&format!("… {} more lines\u{1b}[K\n", hidden.len()));
+        out.push_str(&format!("\u{1b}[K… {} more lines\n", hidden.len()));
     }
     out.push_str("\u{1b}[J\u{1b}[?7h");
     out

@@ -64,10 +64,12 @@ impl Server {
         let count = Rc::new(Count::default());
         // They end with the set.
         let mut sessions = JoinSet::new();
+        let mut failing = false;
         loop {
             tokio::select! {
                 accepted = listener.accept() => match accepted {
                     Ok((stream, _)) => {
+                        failing = false;
                         let Some((peer, rights)) = known(&stream, |peer| rule(peer, shared)) else { continue };
                         match Counted::another(&count, rights < Rights::Change) {
                             Some(counted) => {
@@ -82,7 +84,10 @@ impl Server {
                     }
                     Err(error) => {
                         // No descriptors are left, most likely; clients that leave free some.
-                        tracing::warn!(%error, "a client of the control socket could not be accepted");
+                        if !failing {
+                            tracing::warn!(%error, "clients of the control socket cannot be accepted");
+                        }
+                        failing = true;
                         tokio::time::sleep(Duration::from_millis(100)).await;
                     }
                 },
@@ -109,7 +114,8 @@ fn known(stream: &UnixStream, rule: impl FnOnce(&Peer) -> Rights) -> Option<(Pee
 
 /// Says why, as far as the socket takes it at once; it is new and empty.
 fn turn_away(stream: &UnixStream, peer: &Peer) {
-    tracing::warn!(user = peer.user, "too many clients of the control socket; one was turned away");
+    // Not into the log that clients see: whoever may only look could fill it.
+    tracing::debug!(user = peer.user, "too many clients of the control socket; one was turned away");
     let fault = Fault::Refused("too many clients; try again when some have left".into());
     if let Ok(bytes) = frame(&fault.reply()) {
         let _it_left = stream.try_write(&bytes);
@@ -134,5 +140,22 @@ impl Drop for Counted {
         let Count { all, lookers } = &*self.count;
         all.set(all.get() - 1);
         lookers.set(lookers.get() - usize::from(self.looks));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_may_change_finds_room_beside_those_who_look() {
+        let count = Rc::new(Count::default());
+        let lookers: Vec<_> = std::iter::from_fn(|| Counted::another(&count, true)).collect();
+        assert_eq!(lookers.len(), LOOKERS);
+        let changers: Vec<_> = std::iter::from_fn(|| Counted::another(&count, false)).collect();
+        assert_eq!(lookers.len() + changers.len(), CLIENTS);
+        drop(lookers);
+        assert_eq!((count.all.get(), count.lookers.get()), (changers.len(), 0));
+        assert!(Counted::another(&count, true).is_some());
     }
 }
