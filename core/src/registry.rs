@@ -48,7 +48,7 @@ pub struct Function {
 
 /// Who has a function.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(from = "HolderFields", into = "HolderFields")]
 pub enum Holder {
     /// Nobody.
     Nobody,
@@ -56,6 +56,34 @@ pub enum Holder {
     Kernel(String),
     /// A driver of ours.
     Outboard(Instance),
+}
+
+/// A holder as it is written: serde's own form is a string for nobody and an object for the others, which the control interface cannot define.
+#[derive(Serialize, Deserialize)]
+struct HolderFields {
+    kernel: Option<String>,
+    outboard: Option<Instance>,
+}
+
+impl From<HolderFields> for Holder {
+    fn from(fields: HolderFields) -> Self {
+        match fields {
+            HolderFields { outboard: Some(instance), .. } => Self::Outboard(instance),
+            HolderFields { kernel: Some(holder), .. } => Self::Kernel(holder),
+            HolderFields { .. } => Self::Nobody,
+        }
+    }
+}
+
+impl From<Holder> for HolderFields {
+    fn from(holder: Holder) -> Self {
+        let (kernel, outboard) = match holder {
+            Holder::Nobody => (None, None),
+            Holder::Kernel(holder) => (Some(holder), None),
+            Holder::Outboard(instance) => (None, Some(instance)),
+        };
+        Self { kernel, outboard }
+    }
 }
 
 /// A driver of ours on one function. It outlives its processes.

@@ -19,7 +19,8 @@ Exit codes:
    8  the device or a name is in use
    9  the device is broken: its descriptors or answers make no sense, or it stalls what it must not
   10  the USB/IP server cannot be reached, refuses, or does not speak the protocol
-  11  a driver's manifest is broken; the others are used";
+  11  a driver's manifest is broken; the others are used
+  12  no manager is running, or it ended";
 
 /// Why the command failed.
 #[derive(Debug)]
@@ -56,6 +57,8 @@ pub(crate) enum Cause {
     Server,
     /// A driver's manifest cannot be used.
     BrokenManifest,
+    /// Nobody to ask.
+    NoManager,
 }
 
 impl Failure {
@@ -100,6 +103,7 @@ impl Failure {
             Cause::BrokenDevice => 9,
             Cause::Server => 10,
             Cause::BrokenManifest => 11,
+            Cause::NoManager => 12,
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod codes;
 mod command;
+mod control;
 mod demo;
 mod driver_process;
 mod exit;
@@ -10,6 +11,7 @@ mod holder;
 mod matching;
 mod output;
 mod policy;
+mod picture;
 mod serial;
 mod statistics;
 mod supervise;
@@ -22,7 +24,7 @@ mod usbip;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use exit::Failure;
 
@@ -53,11 +55,18 @@ enum Command {
     Hid(command::hid::Arguments),
     Give(command::give::Arguments),
     Return(command::give_back::Arguments),
+    Tree(command::tree::Arguments),
+    Ps(command::ps::Arguments),
+    Status(command::status::Arguments),
+    Restart(command::restart::Arguments),
+    Log(command::log::Arguments),
+    Completions(command::completions::Arguments),
+    Man(command::man::Arguments),
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    start_logging(arguments.verbose);
+    start_logging(arguments.verbose, None);
     let result = match arguments.command {
         Command::List(arguments) => command::list::run(&arguments),
         Command::Attach(arguments) => command::attach::run(&arguments),
@@ -69,6 +78,13 @@ fn main() -> ExitCode {
         Command::Hid(arguments) => command::hid::run(&arguments),
         Command::Give(arguments) => command::give::run(&arguments),
         Command::Return(arguments) => command::give_back::run(&arguments),
+        Command::Tree(arguments) => command::tree::run(&arguments),
+        Command::Ps(arguments) => command::ps::run(&arguments),
+        Command::Status(arguments) => command::status::run(&arguments),
+        Command::Restart(arguments) => command::restart::run(&arguments),
+        Command::Log(arguments) => command::log::run(&arguments),
+        Command::Completions(arguments) => command::completions::run(&arguments, Arguments::command()),
+        Command::Man(arguments) => command::man::run(&arguments, Arguments::command()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -87,8 +103,10 @@ fn report(failure: &Failure) -> ExitCode {
     failure.code().into()
 }
 
-fn start_logging(verbose: u8) {
+/// Logs to standard error, and into the manager's log if this is the manager.
+fn start_logging(verbose: u8, log: Option<&control::log::Log>) {
     use tracing_subscriber::EnvFilter;
+    use tracing_subscriber::util::SubscriberInitExt;
     let default = match verbose {
         0 => "warn",
         1 => "info",
@@ -96,22 +114,76 @@ fn start_logging(verbose: u8) {
         _ => "trace",
     };
     let filter = EnvFilter::try_from_env("OUTBOARD_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+    let coloured = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    subscriber(filter, std::io::stderr, coloured, log).init();
+}
+
+/// What the manager's clients see does not depend on how much its terminal does.
+fn subscriber<W>(
+    filter: tracing_subscriber::EnvFilter,
+    writer: W,
+    coloured: bool,
+    log: Option<&control::log::Log>,
+) -> impl tracing::Subscriber + Send + Sync + use<W>
+where
+    W: for<'a> tracing_subscriber::fmt::MakeWriter<'a> + Send + Sync + 'static,
+{
+    use tracing_subscriber::filter::LevelFilter;
+    use tracing_subscriber::prelude::*;
+    let terminal = tracing_subscriber::fmt::layer()
+        .with_writer(writer)
+        .with_ansi(coloured)
         .with_target(false)
         .without_time()
-        .init();
+        .with_filter(filter);
+    let clients = log.map(|log| log.layer().with_filter(LevelFilter::INFO));
+    tracing_subscriber::registry().with(clients).with(terminal)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    /// What was written instead of to a terminal.
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl tracing_subscriber::fmt::MakeWriter<'_> for Written {
+        type Writer = Self;
+
+        fn make_writer(&self) -> Self {
+            Self(Arc::clone(&self.0))
+        }
+    }
 
     #[test]
     fn the_command_line_is_consistent() {
-        use clap::CommandFactory;
         Arguments::command().debug_assert();
+    }
+    #[test]
+    fn the_terminal_and_the_log_have_each_its_own_measure() {
+        let log = control::log::Log::default();
+        for (log, logged) in [(None, 0), (Some(&log), 2)] {
+            let written = Arc::new(Mutex::new(Vec::new()));
+            let terminal = subscriber("warn".into(), Written(Arc::clone(&written)), false, log);
+            tracing::subscriber::with_default(terminal, || {
+                tracing::warn!("a warning");
+                tracing::info!("a fact");
+                tracing::debug!("a detail");
+            });
+            assert_eq!(String::from_utf8(written.lock().unwrap().clone()).unwrap(), " WARN a warning\n");
+            assert_eq!(log.map_or(0, |log| log.follow().0.len()), logged);
+        }
     }
 }
