@@ -1,5 +1,6 @@
 //! The socket that messages go over. It must not know their meaning.
 
+use std::cell::Cell;
 use std::io::{IoSlice, IoSliceMut};
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
@@ -29,6 +30,8 @@ pub type DriverEnd = Channel<ToManager, ToDriver>;
 pub struct Channel<S, R> {
     socket: OwnedFd,
     generation: u64,
+    /// Neither side passes descriptors any more, so that `read` and `write` do.
+    plain: Cell<bool>,
     kinds: PhantomData<fn(S) -> R>,
 }
 
@@ -54,14 +57,19 @@ impl ManagerEnd {
             None,
         )
         .map_err(|error| Error::os("make the socket to a driver", error.into()))?;
-        Ok((Self { socket: ours, generation, kinds: PhantomData }, theirs))
+        Ok((Self { socket: ours, generation, plain: Cell::new(false), kinds: PhantomData }, theirs))
     }
 }
 
 impl DriverEnd {
     /// The driver's end, on the socket that the process was started with.
     pub fn new(socket: OwnedFd, generation: u64) -> Self {
-        Self { socket, generation, kinds: PhantomData }
+        Self { socket, generation, plain: Cell::new(false), kinds: PhantomData }
+    }
+
+    /// From now on only `read` and `write` are called on the socket, as a driver that is locked down may. Descriptors that come are closed.
+    pub fn without_descriptors(&self) {
+        self.plain.set(true);
     }
 }
 
@@ -73,6 +81,10 @@ impl<S: Serialize, R: DeserializeOwned> Channel<S, R> {
     pub fn send(&self, message: &S, fds: &[BorrowedFd<'_>]) -> Result<()> {
         let mut bytes = [0; MOST_BYTES];
         let length = encode(message, self.generation, &mut bytes)?;
+        if self.plain.get() && fds.is_empty() {
+            let written = rustix::io::retry_on_intr(|| rustix::io::write(&self.socket, &bytes[..length]));
+            return written.map(drop).map_err(unsent);
+        }
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FDS))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);
         if !fds.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(fds)) {
@@ -84,15 +96,7 @@ impl<S: Serialize, R: DeserializeOwned> Channel<S, R> {
             match sendmsg(&self.socket, &slices, &mut ancillary, SendFlags::NOSIGNAL) {
                 Ok(_) => return Ok(()),
                 Err(Errno::INTR) => {}
-                Err(Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN) => return Err(gone("write a message")),
-                Err(Errno::AGAIN) => {
-                    return Err(Error::new(
-                        ErrorKind::Busy,
-                        "write a message",
-                        "the other side does not listen",
-                    ));
-                }
-                Err(error) => return Err(Error::os("write a message", error.into())),
+                Err(error) => return Err(unsent(error)),
             }
         }
     }
@@ -102,6 +106,9 @@ impl<S: Serialize, R: DeserializeOwned> Channel<S, R> {
     /// # Errors
     /// Unplugged: the other side is gone. Malformed: it broke the rules, and nothing that follows can be trusted.
     pub fn try_receive(&self) -> Result<Option<Received<R>>> {
+        if self.plain.get() {
+            return self.try_read();
+        }
         let mut bytes = [0; MOST_BYTES];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FDS))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
@@ -156,6 +163,24 @@ impl<S: Serialize, R: DeserializeOwned> Channel<S, R> {
         }
     }
 
+    /// Without `recvmsg`: a byte of room more tells a message that is too long.
+    fn try_read(&self) -> Result<Option<Received<R>>> {
+        let mut bytes = [0; MOST_BYTES + 1];
+        match rustix::io::retry_on_intr(|| rustix::io::read(&self.socket, &mut bytes)) {
+            Ok(0) | Err(Errno::CONNRESET) => Err(gone("read a message")),
+            Ok(length) if length > MOST_BYTES => {
+                let reason = format!("has more than {MOST_BYTES} bytes");
+                Err(Error::new(ErrorKind::Malformed, "read a message", reason).field("message"))
+            }
+            Ok(length) => {
+                let message = decode(&bytes[..length], self.generation)?;
+                Ok(Some(Received { message, fds: Vec::new() }))
+            }
+            Err(Errno::AGAIN) => Ok(None),
+            Err(error) => Err(Error::os("read a message", error.into())),
+        }
+    }
+
     /// The same for a queue: it resolves with the next message. Dropped, it loses none.
     ///
     /// # Errors
@@ -173,6 +198,14 @@ impl<S: Serialize, R: DeserializeOwned> Channel<S, R> {
             }
             ready.clear_ready();
         }
+    }
+}
+
+fn unsent(error: Errno) -> Error {
+    match error {
+        Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN => gone("write a message"),
+        Errno::AGAIN => Error::new(ErrorKind::Busy, "write a message", "the other side does not listen"),
+        error => Error::os("write a message", error.into()),
     }
 }
 
@@ -202,6 +235,8 @@ mod tests {
         let start = ToDriver::Start {
             device: "1-1".into(),
             transport: TransportKind::UsbIp { bus_id: "1-1".into() },
+            interface: None,
+            resumes: None,
             trace: None,
         };
         manager.send(&start, &[read.as_fd()]).unwrap();
@@ -226,6 +261,24 @@ mod tests {
                 .kind(),
             ErrorKind::Unplugged
         );
+    }
+
+    #[test]
+    fn a_driver_that_is_locked_down_is_understood_and_understands() {
+        let (manager, driver) = pair();
+        driver.without_descriptors();
+        assert!(driver.try_receive().unwrap().is_none());
+        let null = File::open("/dev/null").unwrap();
+        manager.send(&ToDriver::Family, &[null.as_fd()]).unwrap();
+        let received = driver.try_receive().unwrap().unwrap();
+        assert_eq!((received.message, received.fds.len()), (ToDriver::Family, 0));
+        driver.send(&ToManager::Alive, &[]).unwrap();
+        assert_eq!(manager.try_receive().unwrap().unwrap().message, ToManager::Alive);
+        rustix::io::write(&manager.socket, &[1; MOST_BYTES + 1]).unwrap();
+        assert_eq!(driver.try_receive().unwrap_err().kind(), ErrorKind::Malformed);
+        drop(manager);
+        assert_eq!(driver.try_receive().unwrap_err().kind(), ErrorKind::Unplugged);
+        assert_eq!(driver.send(&ToManager::Alive, &[]).unwrap_err().kind(), ErrorKind::Unplugged);
     }
 
     #[test]

@@ -1,29 +1,41 @@
 //! The messages and their bytes. It knows no socket.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use crate::registry::Sandbox;
 use crate::{Error, ErrorKind, MacAddr, Result};
 
 /// Both sides are one program in most cases; a driver that is another program says by this which messages it knows.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 /// The longest message, in bytes.
 pub const MOST_BYTES: usize = 4096;
-/// The most descriptors with a message: those of a TAP.
-pub const MOST_FDS: usize = 4;
+/// The most descriptors with a message: the device, those of a TAP, and a trace.
+pub const MOST_FDS: usize = 6;
+/// How often a driver that serves says that it is alive. A sleeping machine is woken by it, so it is no shorter than it has to be.
+pub const BEAT: Duration = Duration::from_millis(100);
+/// After so long without a word from a driver that serves, its manager looks whether it hangs.
+pub const HANG: Duration = Duration::from_millis(250);
 
 /// From the manager.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToDriver {
-    /// Drive this device; its descriptor comes with it, and behind it that of the trace's file, if there is to be a trace.
+    /// Drive this device. With it come its descriptor, those of the interface that it is to vend (a TAP's four), and that of the trace's file, if
+    /// there is to be a trace: the driver receives no descriptor once it is locked down.
     Start {
         /// What names the device in every error: `1-2.3`.
         device: String,
         /// What the descriptor is.
         transport: TransportKind,
+        /// The bInterfaceNumber by which the function was matched; `None`: the driver chooses among those of the device.
+        interface: Option<u8>,
+        /// How the interface was when the process before this one died; `None`: there was none, or it did not serve.
+        resumes: Option<EthernetStatus>,
         /// What is to be traced.
         trace: Option<Trace>,
     },
-    /// The end of the family that was asked for; its descriptors come with it.
+    /// The interface is as the driver wants it.
     Family,
     /// It cannot be had.
     Refused(Failure),
@@ -38,6 +50,8 @@ pub enum TransportKind {
     UsbFs {
         /// bConfigurationValue of the active configuration, if it is known.
         configuration: Option<u8>,
+        /// The driver may reset the port: it drives all of the device.
+        reset: bool,
     },
     /// A stream socket to a USB/IP server, on which nothing was said yet.
     UsbIp {
@@ -58,7 +72,11 @@ pub struct Trace {
 /// From the driver.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToManager {
-    /// Make this interface. Answered by [`ToDriver::Family`] or [`ToDriver::Refused`].
+    /// It has given up all that it needs no more, and has not read a byte of its device yet.
+    LockedDown(Sandbox),
+    /// Nothing has changed, and it is alive; every [`BEAT`] while it serves.
+    Alive,
+    /// Make the interface so. Answered by [`ToDriver::Family`] or [`ToDriver::Refused`].
     Vend(Ethernet),
     /// How the interface is doing, when it was started and whenever that changes.
     Status(EthernetStatus),

@@ -159,6 +159,11 @@ pub(super) const REFUSED: &[(&str, i64)] = &[
     ("readlink", libc::SYS_readlink),
     ("getcwd", libc::SYS_getcwd),
     ("madvise", libc::SYS_madvise),
+    // A transport over a socket says goodbye; the end of the process says it as well.
+    ("shutdown", libc::SYS_shutdown),
+    // A trace asks where in its file it begins, to cut a block off that a full disk left incomplete; it takes the file for a pipe then.
+    ("lseek", libc::SYS_lseek),
+    ("ftruncate", libc::SYS_ftruncate),
     ("rt_sigprocmask", libc::SYS_rt_sigprocmask),
     ("rt_sigaction", libc::SYS_rt_sigaction),
     ("sigaltstack", libc::SYS_sigaltstack),

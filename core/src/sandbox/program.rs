@@ -42,6 +42,7 @@ pub struct Program {
     stderr: Option<OwnedFd>,
     passed: Vec<OwnedFd>,
     identity: Option<Identity>,
+    keeps_user: bool,
     limits: Limits,
     debuggable: bool,
 }
@@ -71,6 +72,7 @@ impl Program {
             stderr: None,
             passed: Vec::new(),
             identity: None,
+            keeps_user: false,
             limits: Limits::default(),
             debuggable: false,
         })
@@ -118,6 +120,14 @@ impl Program {
         self
     }
 
+    /// Runs it as the caller, in a user namespace of its own, as is done for callers who are not root: for one who is root only in a user
+    /// namespace, and has no other user to give.
+    #[must_use]
+    pub fn keep_user(mut self) -> Self {
+        self.keeps_user = true;
+        self
+    }
+
     /// Other resource limits than the default.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
@@ -139,7 +149,7 @@ impl Program {
     /// # Errors
     /// Each names its [`Step`], also of those that the new process takes. Nothing is left of the process then.
     pub fn spawn(self) -> Result<Starting, SandboxError> {
-        let is_root = rustix::process::geteuid().is_root();
+        let is_root = rustix::process::geteuid().is_root() && !self.keeps_user;
         if is_root && self.identity.is_none() {
             let reason = "root must give the driver a user of its own";
             return Err(SandboxError::new(Step::Identity, reason));

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 
 pub(crate) use interrupt::Gate;
 pub use interrupt::{Drained, InterruptSource};
-pub(crate) use sys::watch;
+pub use sys::watch;
 pub use timer::TimerSource;
 
 /// The task that runs a source's handler, or another one that ends with its owner.

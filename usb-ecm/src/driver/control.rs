@@ -112,10 +112,11 @@ pub(super) fn show_speed<E: EthernetInterface>(
 impl<E: EthernetInterface + 'static> EcmDriver<E> {
     /// Everything is open: the first transfers.
     pub(super) fn begin(&mut self) {
+        // First, for what the host queued while a driver before this one was dead is for the device, if the link was up then.
+        self.machine.handle_started(Self::now());
         for role in [Role::Notify, Role::Receive, Role::Transmit] {
             self.resume(role);
         }
-        self.machine.handle_started(Self::now());
         self.wish_timer.wake_at(Some(Self::now() + WISH_INTERVAL));
         self.drive();
     }

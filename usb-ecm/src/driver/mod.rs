@@ -9,6 +9,7 @@ mod start;
 mod status;
 
 use std::fmt;
+use std::pin::Pin;
 use std::rc::Rc;
 
 use outboard_core::family::ethernet::EthernetInterface;
@@ -17,7 +18,7 @@ use outboard_core::source::TimerSource;
 use outboard_core::usb::{Device, Interface, Speed};
 use outboard_core::{Error, MacAddr, Result, queue};
 
-use crate::machine::Machine;
+use crate::machine::{LinkSpeed, Machine};
 use crate::proto::function::EcmFunction;
 use crate::proto::request;
 use crate::proto::statistics::{self, Statistic};
@@ -29,11 +30,13 @@ pub use status::{Drops, EcmStatus, Notice, Notices, StatusLine};
 /// What an [`EcmDriver`] drives and serves.
 pub struct Provider<E> {
     device: Device,
+    interface: Option<u8>,
+    resumes: Option<LinkSpeed>,
     vend: Vend<E>,
     watch: Watch,
 }
 
-type Vend<E> = Box<dyn FnOnce(&Vended) -> Result<E>>;
+type Vend<E> = Box<dyn FnOnce(Vended) -> Pin<Box<dyn Future<Output = Result<E>>>>>;
 type Watch = Box<dyn FnMut(&str, &EcmStatus)>;
 
 /// What is known of the function when its interface has to be made.
@@ -57,10 +60,33 @@ pub struct Vended {
     pub control_interface: u8,
 }
 
-impl<E: EthernetInterface> Provider<E> {
+impl<E: EthernetInterface + 'static> Provider<E> {
     /// `vend` makes the network interface, once its address and MTU are known; what it cannot make ends the start.
     pub fn new(device: Device, vend: impl FnOnce(&Vended) -> Result<E> + 'static) -> Self {
-        Self { device, vend: Box::new(vend), watch: Box::new(|_, _| ()) }
+        Self::new_waiting(device, |vended| std::future::ready(vend(&vended)))
+    }
+
+    /// The same where making it takes time, such as another process's answer.
+    pub fn new_waiting<F>(device: Device, vend: impl FnOnce(Vended) -> F + 'static) -> Self
+    where
+        F: Future<Output = Result<E>> + 'static,
+    {
+        let vend = Box::new(|vended| Box::pin(vend(vended)) as Pin<Box<dyn Future<Output = Result<E>>>>);
+        Self { device, interface: None, resumes: None, vend, watch: Box::new(|_, _| ()) }
+    }
+
+    /// Drives the function that this interface belongs to, and no other of the device; without this, the best one is chosen.
+    #[must_use]
+    pub fn of_interface(mut self, interface: Option<u8>) -> Self {
+        self.interface = interface;
+        self
+    }
+
+    /// Takes over from a driver that died while there was this link: it stays up, until the device says otherwise.
+    #[must_use]
+    pub fn resuming(mut self, link: Option<LinkSpeed>) -> Self {
+        self.resumes = link;
+        self
     }
 
     /// `watch` is told the interface's name and the status when the driver has started, and whenever link, speed, address or MTU change.

@@ -23,10 +23,10 @@ pub(super) async fn start<E: EthernetInterface + 'static>(
     context: &Context<EcmDriver<E>>,
     provider: Provider<E>,
 ) -> Result<EcmDriver<E>> {
-    let Provider { device, vend, mut watch } = provider;
+    let Provider { device, interface, resumes, vend, mut watch } = provider;
     let mut notices = Notices::default();
     let quirks = quirks_of(&device);
-    let function = choose(&device, &quirks)?;
+    let function = choose(&device, &quirks, interface)?;
     for finding in &function.findings {
         notices.add(Notice::OddDescriptors);
         tracing::warn!(device = device.name(), interface = function.control_interface, "{finding}");
@@ -57,7 +57,8 @@ pub(super) async fn start<E: EthernetInterface + 'static>(
         product: product(&device).await?,
         control_interface: function.control_interface,
     };
-    let mut interface = vend(&vended)?;
+    let start_mtu = vended.mtu;
+    let mut interface = vend(vended).await?;
     let wish = interface.wish()?;
     let bulk = data.as_ref().unwrap_or(&control);
     select(bulk, &function).await?;
@@ -66,6 +67,7 @@ pub(super) async fn start<E: EthernetInterface + 'static>(
     let mut machine = Machine::new(Parameters {
         station: if known { mac } else { MacAddr::ZERO },
         bus_mbit: u32::try_from(device.speed().bits_per_second() / 1_000_000).unwrap_or(u32::MAX),
+        resumes,
         notifies: function.notification.is_some(),
         multicast: function.multicast,
         repeated_carrier_on: quirks.repeated_carrier_on,
@@ -75,7 +77,7 @@ pub(super) async fn start<E: EthernetInterface + 'static>(
     let status = EcmStatus {
         link_up: false,
         mac: if wish.mac == MacAddr::ZERO { mac } else { wish.mac },
-        mtu: if wish.mtu == 0 { vended.mtu } else { wish.mtu },
+        mtu: if wish.mtu == 0 { start_mtu } else { wish.mtu },
         speed: machine.speed(),
         traffic: *interface.counters(),
         drops: Default::default(),
@@ -120,9 +122,13 @@ fn quirks_of(device: &Device) -> Quirks {
 }
 
 /// The function to drive, or the best reason why there is none.
-fn choose(device: &Device, quirks: &Quirks) -> Result<EcmFunction> {
+fn choose(device: &Device, quirks: &Quirks, interface: Option<u8>) -> Result<EcmFunction> {
     let active = Some(device.configuration()).filter(|value| *value != 0);
-    let candidates = function::find(device.descriptors(), quirks, active);
+    let mut candidates = function::find(device.descriptors(), quirks, active);
+    if let Some(wanted) = interface {
+        // It was matched in the active configuration, and the right to change that is not ours.
+        candidates.retain(|candidate| candidate.is_of(wanted) && Some(candidate.configuration) == active);
+    }
     if let Some(function) = function::best(&candidates) {
         return Ok(function.clone());
     }

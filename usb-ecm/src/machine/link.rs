@@ -25,6 +25,8 @@ pub struct LinkSpeed {
 #[derive(Debug, Clone)]
 pub(super) struct Link {
     up: bool,
+    /// It was up under the driver before.
+    resumed: bool,
     /// When silence counts as a link.
     grace: Option<Instant>,
     /// When the device last said that there is none.
@@ -38,15 +40,25 @@ pub(super) struct Link {
 
 impl Link {
     /// Down, until transfers have been submitted.
-    pub(super) fn new(bus_mbit: u32, repeated_on_bounces: bool) -> Self {
+    pub(super) fn new(bus_mbit: u32, repeated_on_bounces: bool, resumed: Option<LinkSpeed>) -> Self {
         let bus_mbit = bus_mbit.max(1);
         let bus = LinkSpeed { down_mbit: bus_mbit, up_mbit: bus_mbit, reported: false };
-        Self { up: false, grace: None, denied: None, bounce: false, repeated_on_bounces, bus, speed: bus }
+        Self {
+            up: false,
+            resumed: resumed.is_some(),
+            grace: None,
+            denied: None,
+            bounce: false,
+            repeated_on_bounces,
+            bus,
+            speed: resumed.unwrap_or(bus),
+        }
     }
 
     /// The device can speak from now on; without a notification endpoint it never will, and there is a link.
     pub(super) fn started(&mut self, notifies: bool, now: Instant) {
-        self.up = !notifies;
+        self.up = !notifies || self.resumed;
+        // A resumed link is one that silence confirms and the first word may deny.
         self.grace = notifies.then(|| now + GRACE);
     }
 
@@ -115,10 +127,26 @@ mod tests {
     use super::*;
 
     fn started(notifies: bool, now: Instant) -> Link {
-        let mut link = Link::new(480, false);
+        let mut link = Link::new(480, false, None);
         assert!(!link.is_up());
         link.started(notifies, now);
         link
+    }
+
+    #[test]
+    fn a_resumed_link_is_up_at_once_until_the_device_denies_it() {
+        let now = Instant::now();
+        let was = LinkSpeed { down_mbit: 100, up_mbit: 10, reported: true };
+        let mut link = Link::new(480, true, Some(was));
+        assert!(!link.is_up(), "nothing runs yet");
+        link.started(true, now);
+        assert!(link.is_up() && link.speed() == was);
+        let mut confirmed = link.clone();
+        confirmed.connection(true, now);
+        assert!(confirmed.is_up() && !confirmed.take_bounce());
+        link.connection(false, now);
+        link.timeout(now + 2 * GRACE);
+        assert!(!link.is_up());
     }
 
     #[test]

@@ -65,6 +65,8 @@ pub struct Parameters {
     pub station: MacAddr,
     /// The speed of the bus, in Mbit/s: shown until the device says its own.
     pub bus_mbit: u32,
+    /// The link as a driver before this one left it, if it was up: it is up from the start, until the device says otherwise.
+    pub resumes: Option<LinkSpeed>,
     /// There is a notification endpoint.
     pub notifies: bool,
     /// Filters by group address.
@@ -77,7 +79,7 @@ impl Parameters {
     /// Without notifications, multicast filters and quirks.
     pub fn new(station: MacAddr, bus_mbit: u32) -> Self {
         let multicast = MulticastFilters::default();
-        Self { station, bus_mbit, notifies: false, multicast, repeated_carrier_on: false }
+        Self { station, bus_mbit, resumes: None, notifies: false, multicast, repeated_carrier_on: false }
     }
 }
 
@@ -167,13 +169,13 @@ const ROLES: [Role; 3] = [Role::Notify, Role::Receive, Role::Transmit];
 impl Machine {
     /// A function whose alternate setting has just been selected: nothing has been told to the host or the device.
     pub fn new(parameters: Parameters) -> Self {
-        let Parameters { station, bus_mbit, notifies, multicast, repeated_carrier_on } = parameters;
+        let Parameters { station, bus_mbit, resumes, notifies, multicast, repeated_carrier_on } = parameters;
         let mut pipes = [const { Health::new() }; 3];
         if !notifies {
             pipes[Role::Notify as usize].stop();
         }
         Self {
-            link: Link::new(bus_mbit, repeated_carrier_on),
+            link: Link::new(bus_mbit, repeated_carrier_on, resumes),
             notifies,
             filter: Filter::new(multicast, station),
             reader: Reader::new(),
@@ -226,7 +228,7 @@ impl Machine {
         self.bad_notifications
     }
 
-    /// Transfers have been submitted on all pipes, for the first time.
+    /// Transfers are about to be submitted on all pipes, for the first time.
     pub fn handle_started(&mut self, now: Instant) {
         self.link.started(self.notifies, now);
     }

@@ -211,6 +211,16 @@ pub struct Candidate {
     pub verdict: Result<EcmFunction, Refusal>,
 }
 
+impl Candidate {
+    /// Whether this interface is part of it.
+    pub fn is_of(&self, interface: u8) -> bool {
+        let of = |function: &EcmFunction| {
+            function.control_interface == interface || function.data_interface == interface
+        };
+        self.interface == Some(interface) || self.verdict.as_ref().is_ok_and(of)
+    }
+}
+
 impl fmt::Display for Candidate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "configuration {}", self.configuration)?;

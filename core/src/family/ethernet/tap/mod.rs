@@ -187,6 +187,28 @@ impl Tap {
         }
     }
 
+    /// Descriptors for a process that is to serve this interface while this end keeps it. They share nothing with ours but the interface itself:
+    /// what one side reads of changes, the other still hears.
+    ///
+    /// # Errors
+    /// System: no descriptor is left. NotFound: the interface was deleted.
+    pub fn fds_for_server(&self) -> Result<TapFds> {
+        let tun = rustix::io::fcntl_dupfd_cloexec(&self.tun, 0)
+            .map_err(|error| self.failed("copy the descriptors", error))?;
+        let link = Link::open(&self.present_name_text()?)?;
+        Ok(TapFds { tun, link: link.into_fds() })
+    }
+
+    /// Sets the station address, and puts it back once if udev replaces it at its first look ([`wish`](EthernetInterface::wish) sees to that).
+    ///
+    /// # Errors
+    /// As [`set_mac`](Self::set_mac).
+    pub fn settle_mac(&mut self, mac: MacAddr) -> Result<()> {
+        self.set_mac(mac)?;
+        self.young = Some((mac, Instant::now()));
+        Ok(())
+    }
+
     /// Sets the largest packet without the Ethernet header, in bytes. Needs CAP_NET_ADMIN.
     ///
     /// # Errors
@@ -228,9 +250,14 @@ impl Tap {
     }
 
     /// The name now, which a person may have changed since.
+    fn present_name_text(&self) -> Result<String> {
+        sys::attached(self.tun.as_fd())
+            .map(|(name, _)| name)
+            .map_err(|error| self.failed("ask for the name", error))
+    }
+
     fn present_name(&self) -> Result<[u8; sys::NAME_SIZE]> {
-        let (name, _) =
-            sys::attached(self.tun.as_fd()).map_err(|error| self.failed("ask for the name", error))?;
+        let name = self.present_name_text()?;
         sys::name_bytes(&name).ok_or_else(|| self.failed("ask for the name", Errno::NODEV))
     }
 

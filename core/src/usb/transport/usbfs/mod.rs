@@ -4,6 +4,7 @@
 //! nusb finds devices ([`discovery`](crate::usb::discovery)), but transfers through a global thread that reaps one request a wakeup,
 //! about five system calls and two thread switches for each; here it is one reap and one submit.
 
+pub mod grant;
 mod reset;
 mod sys;
 

@@ -71,6 +71,20 @@ pub struct UsbIp {
     over: bool,
 }
 
+/// A socket with its options set, on which nothing was said yet: for a process that may set none once it talks to the server.
+#[derive(Debug)]
+pub struct Prepared(Stream);
+
+impl Prepared {
+    /// Takes over a connected stream socket. On a queue.
+    ///
+    /// # Errors
+    /// System: it is none, or cannot be watched.
+    pub fn new(fd: OwnedFd) -> Result<Self> {
+        stream::prepare(fd).map(Self).map_err(|error| Error::os(IMPORT, error))
+    }
+}
+
 impl UsbIp {
     /// Imports the device that the server calls `bus_id` and reads its descriptors. `name` names it in errors and logs. On a queue.
     ///
@@ -80,11 +94,19 @@ impl UsbIp {
     /// [`REQUEST_TIMEOUT`]. Malformed: server or device say what makes no sense. Unplugged: the connection ended. System: `fd` is no
     /// stream socket, or the device is in a bad state.
     pub async fn import(fd: OwnedFd, bus_id: &str, name: &str) -> Result<Self> {
-        Self::import_unnamed(fd, bus_id, name).await.map_err(|error| error.device(name))
+        let prepared = Prepared::new(fd).map_err(|error| error.device(name))?;
+        Self::import_over(prepared, bus_id, name).await
     }
 
-    async fn import_unnamed(fd: OwnedFd, bus_id: &str, name: &str) -> Result<Self> {
-        let stream = stream::prepare(fd).map_err(|error| Error::os(IMPORT, error))?;
+    /// The same over a socket that was prepared before.
+    ///
+    /// # Errors
+    /// As [`import`](Self::import).
+    pub async fn import_over(Prepared(stream): Prepared, bus_id: &str, name: &str) -> Result<Self> {
+        Self::import_unnamed(stream, bus_id, name).await.map_err(|error| error.device(name))
+    }
+
+    async fn import_unnamed(stream: Stream, bus_id: &str, name: &str) -> Result<Self> {
         let exported = handshake::import(&stream, bus_id).await?;
         let Some(speed) = speed_of(exported.speed) else {
             let reason = format!("is {}; 1 to 6 are known", exported.speed);
