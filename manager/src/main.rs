@@ -4,14 +4,16 @@
 mod codes;
 mod command;
 mod control;
+mod daemon;
 mod demo;
 mod driver_process;
 mod exit;
+mod heartbeat;
 mod holder;
 mod matching;
 mod output;
-mod policy;
 mod picture;
+mod policy;
 mod serial;
 mod statistics;
 mod supervise;
@@ -58,6 +60,7 @@ enum Command {
     Tree(command::tree::Arguments),
     Ps(command::ps::Arguments),
     Status(command::status::Arguments),
+    Run(command::run::Arguments),
     Restart(command::restart::Arguments),
     Log(command::log::Arguments),
     Completions(command::completions::Arguments),
@@ -66,7 +69,8 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    start_logging(arguments.verbose, None);
+    let log = control::log::Log::default();
+    start_logging(arguments.verbose, matches!(arguments.command, Command::Run(_)).then_some(&log));
     let result = match arguments.command {
         Command::List(arguments) => command::list::run(&arguments),
         Command::Attach(arguments) => command::attach::run(&arguments),
@@ -81,6 +85,7 @@ fn main() -> ExitCode {
         Command::Tree(arguments) => command::tree::run(&arguments),
         Command::Ps(arguments) => command::ps::run(&arguments),
         Command::Status(arguments) => command::status::run(&arguments),
+        Command::Run(arguments) => command::run::run(&arguments, log),
         Command::Restart(arguments) => command::restart::run(&arguments),
         Command::Log(arguments) => command::log::run(&arguments),
         Command::Completions(arguments) => command::completions::run(&arguments, Arguments::command()),

@@ -163,6 +163,11 @@ impl Drivers {
     }
 }
 
+/// The driver of this name, if it is part of this program.
+pub(crate) fn which(name: &str) -> Option<Which> {
+    built_in(name).map(|driver| driver.which)
+}
+
 fn built_in(name: &str) -> Option<&'static Driver> {
     BUILT_IN.iter().find(|driver| driver.manifest.name == name)
 }

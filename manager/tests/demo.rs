@@ -47,6 +47,9 @@ fn check(output: &Output, bits: u64) {
     for direction in ["tcp_to_device", "tcp_from_device"] {
         assert!(shown[direction]["bytes"].as_u64().is_some_and(|bytes| bytes > 100_000), "{shown}");
     }
+    assert_eq!(shown["crash"]["killed"], 5);
+    assert!(shown["crash"]["bytes"].as_u64().is_some_and(|bytes| bytes > 0), "{shown}");
+    assert!(shown["driver"]["system_calls"].as_u64().is_some_and(|calls| calls <= 20), "{shown}");
     let process = shown["driver"]["process"].as_u64().unwrap();
     assert!(!is_driver(process), "the driver's process is left behind");
 }
@@ -55,6 +58,18 @@ fn check(output: &Output, bits: u64) {
 fn is_driver(process: u64) -> bool {
     let line = std::fs::read_to_string(format!("/proc/{process}/cmdline")).unwrap_or_default();
     line.contains("driver\0usb-ecm")
+}
+
+/// The drivers that this process has started and that live: one serves, the other is its successor, which waits.
+fn drivers(manager: u32) -> Vec<u64> {
+    let is_child = |process: u64| {
+        let text = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+        let mut fields = text.rsplit_once(')').map_or("", |(_, rest)| rest).split_ascii_whitespace();
+        fields.nth(1).and_then(|parent| parent.parse().ok()) == Some(manager)
+    };
+    let all = std::fs::read_dir("/proc").unwrap().flatten();
+    let processes = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    processes.filter(|process| is_child(*process) && is_driver(*process)).collect()
 }
 
 #[test]
@@ -130,8 +145,8 @@ impl Running {
             line.clear();
             output.read_line(&mut line).unwrap() > 0
         } {
-            if let Some((_, process)) = line.trim_end().split_once("usb-ecm in process ") {
-                driver = process.parse().ok();
+            if let Some((_, rest)) = line.trim_end().split_once("usb-ecm in process ") {
+                driver = rest.split(':').next().and_then(|process| process.parse().ok());
             }
         }
         Self { child, output, driver }
@@ -149,29 +164,38 @@ impl Running {
 #[test]
 fn ctrl_c_leaves_nothing_behind() {
     let running = Running::start();
-    let Some(driver) = running.driver else {
+    if running.driver.is_none() {
         skipped("ctrl_c_leaves_nothing_behind", &running.end());
         return;
-    };
-    assert!(is_driver(driver));
+    }
+    let drivers = drivers(running.child.id());
+    assert!(!drivers.is_empty());
     kill_process(Pid::from_child(&running.child), Signal::INT).unwrap();
     let output = running.end();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(!is_driver(driver));
+    assert!(!drivers.into_iter().any(is_driver));
 }
 
 #[test]
-fn a_driver_that_dies_is_named() {
+fn a_driver_that_dies_is_replaced() {
     let running = Running::start();
-    let Some(driver) = running.driver else {
-        skipped("a_driver_that_dies_is_named", &running.end());
+    if running.driver.is_none() {
+        skipped("a_driver_that_dies_is_replaced", &running.end());
         return;
-    };
-    kill_process(Pid::from_raw(driver as i32).unwrap(), Signal::KILL).unwrap();
+    }
+    let before = drivers(running.child.id());
+    for driver in &before {
+        // One may be gone by itself by now: the demo kills some too.
+        let _ = kill_process(Pid::from_raw(*driver as i32).unwrap(), Signal::KILL);
+    }
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while drivers(running.child.id()).into_iter().all(|driver| before.contains(&driver)) {
+        assert!(std::time::Instant::now() < end, "there is no successor");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    kill_process(Pid::from_child(&running.child), Signal::INT).unwrap();
     let output = running.end();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{errors}");
-    assert!(errors.starts_with("outboard: virtual-1: drive it: its process ended: signal: 9"), "{errors}");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use outboard_core::queue::{Clock, DispatchQueue};
+use outboard_core::registry::Vended;
 use outboard_core::usb::Speed;
 use outboard_core::{Error, ErrorKind};
 use serde_json::{Map, Value, json};
@@ -69,7 +70,8 @@ async fn show(arguments: &Arguments, options: Options, namespace: Namespace) -> 
     let listen = |kind| signal(kind).map_err(|error| Error::os("listen for signals", error));
     let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
     let start = Instant::now();
-    let mut screen = Screen { json: arguments.json.then(Map::new), lease: None, interface: None };
+    let mut screen =
+        Screen { json: arguments.json.then(Map::new), lease: None, interface: None, measured: false };
     screen.title();
     let mut demo = Demo::start(options, namespace)?;
     let result = loop {
@@ -82,7 +84,7 @@ async fn show(arguments: &Arguments, options: Options, namespace: Namespace) -> 
         match step {
             Ok(step) => {
                 screen.step(&step);
-                if matches!(step, Step::Received(_)) {
+                if matches!(step, Step::Survived(_)) {
                     screen.done(&demo.command_prefix(), start.elapsed(), arguments.once);
                     if arguments.once || arguments.json {
                         break Ok(true);
@@ -120,6 +122,8 @@ struct Screen {
     json: Option<Map<String, Value>>,
     lease: Option<Lease>,
     interface: Option<String>,
+    /// The driver is about to be killed.
+    measured: bool,
 }
 
 impl Screen {
@@ -132,7 +136,8 @@ impl Screen {
     fn step(&mut self, step: &Step) {
         match step {
             Step::Leased(lease) => self.lease = Some(*lease),
-            Step::Interface { name, .. } => self.interface = Some(name.clone()),
+            Step::Received(_) => self.measured = true,
+            Step::Interface(Vended::Network { name, .. }) => self.interface = Some(name.clone()),
             _ => {}
         }
         match &mut self.json {
@@ -140,6 +145,8 @@ impl Screen {
                 let (key, value) = as_json(step);
                 all.insert(key.to_owned(), value);
             }
+            // What follows is the same again, for each process that is killed on purpose.
+            None if self.measured && matches!(step, Step::Driver { .. } | Step::Interface(_)) => {}
             // The link comes up in a moment, and its speed with it.
             None if self.lease.is_none() && is_down(step) => {}
             None => {
@@ -177,7 +184,7 @@ impl Screen {
 }
 
 fn is_down(step: &Step) -> bool {
-    matches!(step, Step::Interface { status, .. } if !status.link_up)
+    matches!(step, Step::Interface(Vended::Network { link_up: false, .. }))
 }
 
 fn as_text(step: &Step) -> (&'static str, String) {
@@ -185,13 +192,20 @@ fn as_text(step: &Step) -> (&'static str, String) {
         Step::Plugged { speed } => {
             ("device", format!("virtual CDC-ECM dongle, {speed}, over USB/IP on a socketpair"))
         }
-        Step::Driver { process } => ("driver", format!("usb-ecm in process {process}")),
-        Step::Interface { name, status } => {
-            let link = if status.link_up { "up" } else { "down" };
-            let text = format!(
-                "{name}, {}, {} Mbit/s, link {link}, in a network namespace of its own",
-                status.mac, status.down_mbit
-            );
+        Step::Driver { process, sandbox, restarts } => {
+            let which = if *restarts == 0 { "process" } else { "its successor, process" };
+            let calls = sandbox.system_calls;
+            (
+                "driver",
+                format!(
+                    "usb-ecm in {which} {process}: no files, no network, no rights, {calls} system calls"
+                ),
+            )
+        }
+        Step::Interface(Vended::Network { name, mac, link_up, down_mbit, .. }) => {
+            let link = if *link_up { "up" } else { "down" };
+            let text =
+                format!("{name}, {mac}, {down_mbit} Mbit/s, link {link}, in a network namespace of its own");
             ("interface", text)
         }
         Step::Leased(lease) => {
@@ -209,20 +223,38 @@ fn as_text(step: &Step) -> (&'static str, String) {
         Step::Received(received) => {
             ("from device", format!("{:.0} Mbit/s over TCP, every byte compared", received.mbit()))
         }
+        Step::Survived(survival) => {
+            let milliseconds = survival.longest.as_secs_f64() * 1e3;
+            let text = format!(
+                "killed {} times under a TCP connection, which lost nothing and waited {milliseconds:.1} ms at most",
+                survival.killed
+            );
+            ("crash", text)
+        }
     }
 }
 
 fn as_json(step: &Step) -> (&'static str, Value) {
     match step {
         Step::Plugged { speed } => ("device", json!({"speed_bits_per_second": speed.bits_per_second()})),
-        Step::Driver { process } => ("driver", json!({"name": "usb-ecm", "process": process})),
-        Step::Interface { name, status } => {
+        Step::Driver { process, sandbox, restarts } => {
+            let value = json!({
+                "name": "usb-ecm",
+                "process": process,
+                "system_calls": sandbox.system_calls,
+                "ioctls": sandbox.ioctls,
+                "landlock": sandbox.landlock,
+                "restarts": restarts,
+            });
+            ("driver", value)
+        }
+        Step::Interface(Vended::Network { name, mac, mtu, link_up, down_mbit, up_mbit }) => {
             let value = json!({
                 "name": name,
-                "mac": status.mac.to_string(),
-                "mtu": status.mtu,
-                "link_up": status.link_up,
-                "speed_mbit": {"down": status.down_mbit, "up": status.up_mbit},
+                "mac": mac,
+                "mtu": mtu,
+                "link_up": link_up,
+                "speed_mbit": {"down": down_mbit, "up": up_mbit},
             });
             ("interface", value)
         }
@@ -243,6 +275,14 @@ fn as_json(step: &Step) -> (&'static str, Value) {
         }
         Step::Received(through) => {
             ("tcp_from_device", json!({"bytes": through.bytes, "mbit_per_second": through.mbit()}))
+        }
+        Step::Survived(survival) => {
+            let value = json!({
+                "killed": survival.killed,
+                "bytes": survival.bytes,
+                "longest_wait_ms": survival.longest.as_secs_f64() * 1e3,
+            });
+            ("crash", value)
         }
     }
 }

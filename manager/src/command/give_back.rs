@@ -1,6 +1,6 @@
 //! `outboard return`: takes a rule out of what was given to Outboard. It must not give a device back itself; the manager watches the file.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use outboard_core::usb::discovery::{self, Found};
 
@@ -22,12 +22,15 @@ pub(crate) struct Arguments {
     /// Print JSON, for scripts.
     #[arg(long)]
     json: bool,
+    /// Folders of policy and manifests are looked for below this one.
+    #[arg(long, value_name = "FOLDER", default_value = "/", hide = true)]
+    root: PathBuf,
 }
 
 /// Runs the subcommand.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let rule: Rule = arguments.rule.parse()?;
-    let (was_given, given) = give_back(Path::new("/"), &rule)?;
+    let (was_given, given) = give_back(&arguments.root, &rule)?;
     let devices = discovery::list();
     let machine = Machine::this();
     if !was_given {

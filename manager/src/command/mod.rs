@@ -13,6 +13,7 @@ pub(crate) mod log;
 pub(crate) mod man;
 pub(crate) mod ps;
 pub(crate) mod restart;
+pub(crate) mod run;
 pub(crate) mod status;
 pub(crate) mod tree;
 pub(crate) mod virtual_devices;

@@ -1,4 +1,4 @@
-//! The manager's control socket: what others see of it and ask it for, by Varlink (https://varlink.org), and the client of it. The interface is
+//! The manager's control socket: what others see of it and ask it for, by Varlink (<https://varlink.org>), and the client of it. The interface is
 //! defined in `io.outboard.Manager.varlink`. It must not know how devices are driven, nor how a picture looks on a terminal.
 //!
 //! The protocol is ours and not zlink's, the Varlink crate: see its entry in the workspace's Cargo.toml.
@@ -7,18 +7,13 @@ mod client;
 #[cfg(test)]
 mod conformance;
 mod frames;
-#[allow(dead_code, reason = "the supervisor, which feeds it, plugs it in")]
 pub(crate) mod log;
 mod message;
-#[allow(dead_code, reason = "the supervisor, which serves it, plugs it in")]
 mod peer;
 #[cfg(test)]
 pub(crate) mod sample;
-#[allow(dead_code, reason = "the supervisor, which serves it, plugs it in")]
 mod server;
-#[allow(dead_code, reason = "the supervisor, which serves it, plugs it in")]
 mod session;
-#[allow(dead_code, reason = "the supervisor, which serves it, plugs it in")]
 mod socket;
 #[cfg(test)]
 mod tests;
@@ -33,7 +28,6 @@ use tokio::sync::{mpsc, oneshot, watch};
 #[allow(unused_imports, reason = "commands get theirs from Socket; tests make it themselves")]
 pub(crate) use client::Client;
 pub(crate) use client::Socket;
-#[allow(unused_imports, reason = "the supervisor, which serves it, plugs it in")]
 pub(crate) use server::Server;
 
 /// Where the socket is if nobody says otherwise.
@@ -44,7 +38,6 @@ const GROUP: &str = "outboard";
 
 /// What the manager shows, and where it hears what it is asked for.
 #[derive(Debug)]
-#[allow(dead_code, reason = "the supervisor, which makes it, plugs it in")]
 pub(crate) struct Control {
     /// The picture. Whoever changes it sends it here; clients see the newest.
     pub(crate) registry: watch::Receiver<Registry>,
@@ -58,7 +51,6 @@ pub(crate) struct Control {
 
 /// What the manager is asked to do, by somebody who may. An answer that is dropped is one: the manager ends.
 #[derive(Debug)]
-#[allow(dead_code, reason = "the supervisor, which reads it, plugs it in")]
 pub(crate) enum Request {
     /// End the device's driver and start it anew, also after quarantine.
     Restart { device: String, answer: Answer },
@@ -73,7 +65,6 @@ pub(crate) type Answer = oneshot::Sender<Result<(), Refusal>>;
 
 /// Why a request is not done.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(dead_code, reason = "the supervisor, which says it, plugs it in")]
 pub(crate) enum Refusal {
     /// There is no such device.
     NoSuchDevice,

@@ -2,34 +2,35 @@
 //! namespace of its own, and an application's first steps on it. It must not know how any of it is shown.
 //!
 //! The dongle lives on a thread of this process and speaks USB/IP over one end of a socketpair; the driver has the other end. Serial ports and
-//! input devices will be further parts like [`network`](Demo::network), each with its steps.
+//! input devices will be further parts like its network, each with its steps.
 
 mod dhcp;
 mod namespace;
 mod probe;
 mod sys;
 
-use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use outboard_core::family::ethernet::tap::{Tap, TapFds, TapOptions};
-use outboard_core::host::{Ethernet, EthernetStatus, TransportKind};
+use outboard_core::host::TransportKind;
 use outboard_core::queue::{Clock, DispatchQueue};
+use outboard_core::registry::{self, Sandbox, State, Vended};
 use outboard_core::usb::Speed;
 use outboard_core::{Error, ErrorKind, MacAddr, Result};
 use outboard_virtual_devices::ecm::{EcmDongle, EcmOptions, Link};
 use outboard_virtual_devices::host::{Host, HostOptions};
 use outboard_virtual_devices::usbip::{Ended, Exports, serve_stream};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinHandle;
 
-use crate::driver_process::{DriverProcess, Event};
+use crate::supervise::{Access, Asked, Instance, Opened, Outcome, Users};
 use crate::trace::Trace;
 pub(crate) use dhcp::Lease;
 pub(crate) use namespace::Namespace;
-pub(crate) use probe::{Page, Ping, Throughput};
+pub(crate) use probe::{Page, Ping, Survival, Throughput};
 
 /// What names the device.
 const DEVICE: &str = "virtual-1";
@@ -51,9 +52,9 @@ pub(crate) enum Step {
     /// The device is plugged in.
     Plugged { speed: Speed },
     /// The driver's process runs.
-    Driver { process: u32 },
+    Driver { process: u32, sandbox: Sandbox, restarts: u32 },
     /// The interface was made, or its link changed.
-    Interface { name: String, status: EthernetStatus },
+    Interface(Vended),
     /// DHCP gave an address, and the interface has it.
     Leased(Lease),
     /// The host answers.
@@ -64,16 +65,22 @@ pub(crate) enum Step {
     Sent(Throughput),
     /// Bytes came from the device, and all were right.
     Received(Throughput),
+    /// The driver was killed, and a connection did not notice.
+    Survived(Survival),
 }
 
 /// A running demo.
 #[derive(Debug)]
 pub(crate) struct Demo {
-    driver: DriverProcess,
+    instance: JoinHandle<Result<Outcome>>,
+    asked: mpsc::Sender<Asked>,
+    pictures: UnboundedReceiver<registry::Instance>,
     namespace: Arc<Namespace>,
     duration: Duration,
-    /// The interface and the descriptors that keep it, once it was made.
-    interface: Option<(String, TapFds)>,
+    /// What was told of the driver last: its process, and its interface.
+    told: (Option<u32>, Option<Vended>),
+    /// The process that serves now, for the application to do harm to.
+    process: Arc<AtomicU32>,
     steps: (UnboundedSender<Result<Step>>, UnboundedReceiver<Result<Step>>),
     /// The application's steps have begun.
     probing: bool,
@@ -86,39 +93,64 @@ impl Demo {
     /// System: no process, thread or descriptor could be had.
     pub(crate) fn start(options: Options, namespace: Namespace) -> Result<Self> {
         let os = |operation: &'static str| move |error| Error::os(operation, error);
-        let (ours, theirs) = UnixStream::pair().map_err(os("make the cable"))?;
         let speed = options.speed;
+        let (plugs, sockets) = unbounded_channel::<UnixStream>();
         thread::Builder::new()
             .name("virtual dongle".to_owned())
-            .spawn(move || plug_in(ours, speed))
+            .spawn(move || plug_in(sockets, speed))
             .map_err(os("start the virtual dongle"))?;
-        let transport = TransportKind::UsbIp { bus_id: "1-1".to_owned() };
-        let driver =
-            DriverProcess::start("usb-ecm", DEVICE, transport, theirs.as_fd(), options.trace.as_ref(), 1)?;
+        // A cable for each process of the driver: what one did to its own is no matter of the next.
+        let plug = move || {
+            let (ours, theirs) = UnixStream::pair().map_err(os("make the cable"))?;
+            let gone =
+                |_| Error::new(ErrorKind::Unplugged, "plug the cable in", "the virtual dongle is gone");
+            plugs.send(ours).map_err(gone)?;
+            let transport = TransportKind::UsbIp { bus_id: "1-1".to_owned() };
+            Ok(Opened { transport, fd: theirs.into() })
+        };
+        let (asked, asks) = mpsc::channel(4);
+        let (pictures, shown) = unbounded_channel();
+        let instance = Instance {
+            driver: "usb-ecm".to_owned(),
+            device: DEVICE.to_owned(),
+            interface: None,
+            access: Access::Own(Box::new(plug)),
+            users: Users::of_this_process(),
+            trace: options.trace,
+            // There is no receiver only when the demo ends.
+            report: Box::new(move |instance| drop(pictures.send(instance.clone()))),
+            asked: asks,
+        };
         let this = Self {
-            driver,
+            instance: tokio::task::spawn_local(instance.run()),
+            asked,
+            pictures: shown,
             namespace: Arc::new(namespace),
             duration: options.duration,
-            interface: None,
+            told: (None, None),
+            process: Arc::default(),
             steps: unbounded_channel(),
             probing: false,
         };
         this.tell(Step::Plugged { speed });
-        this.tell(Step::Driver { process: this.driver.id() });
         Ok(this)
     }
 
     /// The next step that is done.
     ///
     /// # Errors
-    /// A step failed, or the driver ended.
+    /// A step failed, or the driver was given up.
     pub(crate) async fn next(&mut self) -> Result<Step> {
         loop {
             tokio::select! {
                 biased;
                 // There is always a sender: our own.
                 Some(step) = self.steps.1.recv() => return step,
-                event = self.driver.next() => self.network(event)?,
+                Some(picture) = self.pictures.recv() => self.look(picture)?,
+                ended = &mut self.instance => {
+                    ended.map_err(|error| Error::new(ErrorKind::Bug, "drive it", error.to_string()))??;
+                    return Err(Error::new(ErrorKind::Unplugged, "drive it", "the virtual dongle is gone"));
+                }
             }
         }
     }
@@ -128,52 +160,53 @@ impl Demo {
         let _ = self.steps.0.send(Ok(step));
     }
 
-    /// The network's part: makes the interface that the driver asks for, and begins to use it when there is a link.
-    fn network(&mut self, event: Event) -> Result<()> {
-        match event {
-            Event::Vend(wanted) => match self.make_interface(wanted) {
-                Ok(fds) => {
-                    let [a, b, c] = &fds.1.link;
-                    self.driver.grant(&[&fds.1.tun, a, b, c].map(OwnedFd::as_fd))?;
-                    self.interface = Some(fds);
-                    Ok(())
-                }
-                Err(error) => {
-                    self.driver.refuse(&error)?;
-                    Err(error)
-                }
-            },
-            Event::Status(status) => {
-                let Some((name, _)) = &self.interface else {
-                    let reason = "the driver reports an interface that it never asked for";
-                    return Err(Error::new(ErrorKind::Bug, "read a message", reason).device(DEVICE));
-                };
-                self.tell(Step::Interface { name: name.clone(), status });
-                if status.link_up && !self.probing {
-                    self.probing = true;
-                    self.probe(name.clone(), status.mac)?;
-                }
-                Ok(())
-            }
-            Event::Ended(error) => Err(error),
+    /// What is new of the driver: its process, and the interface, which is used as soon as there is a link.
+    fn look(&mut self, picture: registry::Instance) -> Result<()> {
+        if let (State::Quarantined | State::Waiting, Some(reason)) = (picture.state, &picture.last_error) {
+            return Err(Error::new(ErrorKind::Bug, "drive it", reason.clone()));
         }
+        if let Some(process) = &picture.process {
+            self.process.store(process.id, Ordering::Relaxed);
+            // It is worth telling when it is known what holds it back.
+            if let Some(sandbox) = process.sandbox
+                && self.told.0 != Some(process.id)
+            {
+                self.told.0 = Some(process.id);
+                self.tell(Step::Driver { process: process.id, sandbox, restarts: picture.restarts });
+            }
+        }
+        if picture.vends.is_some() && picture.vends != self.told.1 {
+            self.told.1 = picture.vends.clone();
+            if let Some(vended) = picture.vends {
+                self.interface(vended)?;
+            }
+        }
+        Ok(())
     }
 
-    fn make_interface(&self, wanted: Ethernet) -> Result<(String, TapFds)> {
-        let options = TapOptions { mac: Some(wanted.mac), mtu: Some(wanted.mtu), ..TapOptions::default() };
-        let tap = Tap::create(&options)?;
-        let name = outboard_core::family::ethernet::EthernetInterface::name(&tap).to_owned();
-        self.namespace.raise(&name)?;
-        Ok((name, tap.into_fds()))
+    fn interface(&mut self, vended: Vended) -> Result<()> {
+        let Vended::Network { name, mac, link_up, .. } = &vended;
+        self.namespace.raise(name)?;
+        self.tell(Step::Interface(vended.clone()));
+        if *link_up && !self.probing {
+            self.probing = true;
+            let mac = mac.parse().map_err(|_| {
+                Error::new(ErrorKind::Bug, "use the interface", format!("{mac} is no address")).device(DEVICE)
+            })?;
+            self.probe(name.clone(), mac)?;
+        }
+        Ok(())
     }
 
     /// The application: a thread of its own, since its calls wait, and the driver must be listened to meanwhile.
     fn probe(&self, name: String, mac: MacAddr) -> Result<()> {
         let (steps, namespace, duration) = (self.steps.0.clone(), self.namespace.clone(), self.duration);
+        let process = self.process.clone();
         let work = move || {
             // A demo that has ended has no ear for it.
             let tell = |step| drop(steps.send(step));
-            if let Err(error) = use_network(&name, mac, &namespace, duration, |step| tell(Ok(step))) {
+            if let Err(error) = use_network(&name, mac, &namespace, duration, &process, |step| tell(Ok(step)))
+            {
                 tell(Err(error));
             }
         };
@@ -191,7 +224,10 @@ impl Demo {
 
     /// Ends the driver; the device, the interface and the namespace go with what is left.
     pub(crate) async fn stop(self) {
-        self.driver.stop().await;
+        // It may have ended by itself.
+        if self.asked.send(Asked::Stop).await.is_ok() {
+            let _ = self.instance.await;
+        }
     }
 }
 
@@ -200,6 +236,7 @@ fn use_network(
     mac: MacAddr,
     namespace: &Namespace,
     duration: Duration,
+    process: &AtomicU32,
     tell: impl Fn(Step),
 ) -> Result<()> {
     let lease = dhcp::ask(name, mac)?;
@@ -210,24 +247,28 @@ fn use_network(
     tell(Step::Fetched(probe::fetch(host)?));
     tell(Step::Sent(probe::send(host, duration)?));
     tell(Step::Received(probe::receive(host, duration)?));
+    tell(Step::Survived(probe::survive(host, || process.load(Ordering::Relaxed))?));
     Ok(())
 }
 
-/// The device's end: it is unplugged when the driver hangs up.
-fn plug_in(socket: UnixStream, speed: Speed) {
+/// The device's end: each socket is one life at the bus, between which the host behind it lives on.
+fn plug_in(mut sockets: UnboundedReceiver<UnixStream>, speed: Speed) {
     let served = DispatchQueue::run("Virtual dongle", Clock::Real, |_| async move {
         let exports = Exports::new();
         let host = Host::new(&HostOptions::default(), Instant::now());
         let options =
             EcmOptions { link: Link::up(1_000_000_000), flow_control: true, ..EcmOptions::at(speed) };
         exports.add(EcmDongle::new(options, host));
-        socket.set_nonblocking(true)?;
-        let stream = tokio::net::UnixStream::from_std(socket)?;
-        match serve_stream(stream, &exports, |_| ()).await {
-            // The driver died in the middle of something, which its process tells better.
-            Ok(()) | Err(Ended::Broken(_)) => Ok(()),
-            Err(ended) => Err(std::io::Error::other(ended)),
+        while let Some(socket) = sockets.recv().await {
+            socket.set_nonblocking(true)?;
+            let stream = tokio::net::UnixStream::from_std(socket)?;
+            match serve_stream(stream, &exports, |_| ()).await {
+                // The driver died in the middle of something, which its process tells better.
+                Ok(()) | Err(Ended::Broken(_)) => {}
+                Err(ended) => return Err(std::io::Error::other(ended)),
+            }
         }
+        Ok(())
     });
     if let Err(error) = served.and_then(|served| served) {
         tracing::error!(%error, "the virtual dongle ended");

@@ -6,13 +6,18 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use outboard_core::{Error, ErrorKind, Result};
-use outboard_virtual_devices::host::{DISCARD, SOURCE, source_byte};
+use outboard_virtual_devices::host::{DISCARD, ECHO, SOURCE, source_byte};
 use rustix::net::{AddressFamily, SendFlags, SocketType, ipproto, recv, sendto, socket, sockopt};
+use rustix::process::{Pid, Signal, kill_process};
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{Icmpv4Packet, Icmpv4Repr, Ipv4Packet};
 
 /// Longer than anything here may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Processes that are killed under a connection.
+const KILLS: u32 = 5;
+/// And the time between two of them.
+const BETWEEN_KILLS: Duration = Duration::from_millis(200);
 /// HTTP.
 const HTTP: u16 = 80;
 /// A page is no larger than this.
@@ -36,6 +41,17 @@ pub(crate) struct Page {
     pub(crate) bytes: usize,
     /// Between `<title>` and `</title>`.
     pub(crate) title: String,
+}
+
+/// How a connection fared while the driver below it was killed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Survival {
+    /// Processes of the driver that were killed.
+    pub(crate) killed: u32,
+    /// Sent, and come back as they were.
+    pub(crate) bytes: u64,
+    /// The longest time that anything took to come back.
+    pub(crate) longest: Duration,
 }
 
 /// A measured stream.
@@ -179,6 +195,45 @@ pub(crate) fn receive(host: Ipv4Addr, duration: Duration) -> Result<Throughput> 
         bytes += length as u64;
     }
     Ok(Throughput { bytes, seconds: start.elapsed().as_secs_f64() })
+}
+
+/// Kills the driver's process a few times while bytes go to the host's echo service and back over one connection. `process` tells which serves now.
+///
+/// # Errors
+/// The connection failed, or the driver did not come back. Malformed: other bytes came back than were sent.
+pub(crate) fn survive(host: Ipv4Addr, process: impl Fn() -> u32) -> Result<Survival> {
+    let operation = format!("send to {host} and back");
+    let io = |error| Error::os(operation.clone(), error);
+    let mut stream = connect(host, ECHO).map_err(io)?;
+    stream.set_nodelay(true).map_err(io)?;
+    let mut survival = Survival { killed: 0, bytes: 0, longest: Duration::ZERO };
+    let mut echo = |survival: &mut Survival| {
+        let start = Instant::now();
+        let block: [u8; 1024] = std::array::from_fn(|at| (survival.bytes as usize / 1024 + at) as u8);
+        let mut back = [0; 1024];
+        stream.write_all(&block).and_then(|()| stream.read_exact(&mut back)).map_err(io)?;
+        if back != block {
+            return Err(Error::new(ErrorKind::Malformed, operation.clone(), "other bytes came back"));
+        }
+        survival.bytes += 1024;
+        survival.longest = survival.longest.max(start.elapsed());
+        Ok(())
+    };
+    for _ in 0..KILLS {
+        let victim = process();
+        let pid = i32::try_from(victim).ok().and_then(Pid::from_raw);
+        // One that has just ended by itself is as good.
+        let _ = pid.map(|pid| kill_process(pid, Signal::KILL));
+        survival.killed += 1;
+        let start = Instant::now();
+        while process() == victim || start.elapsed() < BETWEEN_KILLS {
+            if start.elapsed() > PATIENCE {
+                return Err(Error::new(ErrorKind::TimedOut, operation, "the driver does not come back"));
+            }
+            echo(&mut survival)?;
+        }
+    }
+    Ok(survival)
 }
 
 fn connect(host: Ipv4Addr, port: u16) -> std::io::Result<TcpStream> {

@@ -24,7 +24,7 @@ pub(crate) enum Colour {
 }
 
 impl Style {
-    /// What fits standard output, and the person: https://no-color.org.
+    /// What fits standard output, and the person: <https://no-color.org>.
     pub(crate) fn of_output() -> Self {
         let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let poor = std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");

@@ -1,5 +1,11 @@
-//! What keeps drivers running that are processes of their own. It must not know any driver.
+//! One driver on one function of a device, over the lives of its processes: started, watched, fenced, started again with the same interface, and in
+//! the end stopped. It must not know how devices come and go, nor who asks.
 
-// The supervisor that asks it is not part of this program yet.
-#[cfg_attr(not(test), allow(dead_code))]
-pub(crate) mod ladder;
+mod access;
+mod instance;
+mod ladder;
+mod log;
+mod network;
+
+pub(crate) use access::{Access, Local, Opened};
+pub(crate) use instance::{Asked, Instance, Outcome, Users};

@@ -4,8 +4,7 @@ pub(super) mod outlook;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::path::{Path, PathBuf};
 
 use outboard_core::usb::discovery;
 use serde_json::{Value, json};
@@ -29,11 +28,14 @@ pub(crate) struct Arguments {
     /// Print JSON, for scripts.
     #[arg(long)]
     json: bool,
+    /// Folders of policy and manifests are looked for below this one.
+    #[arg(long, value_name = "FOLDER", default_value = "/", hide = true)]
+    root: PathBuf,
 }
 
 /// Runs the subcommand.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let root = Path::new("/");
+    let root = &*arguments.root;
     let Some(text) = &arguments.rule else {
         let given = Given::load(root)?;
         if arguments.json {
@@ -67,8 +69,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 /// Adds the rule below this root: the entry that was there before, if it was, and all that is given now.
 fn give(root: &Path, rule: &Rule) -> Result<(Option<Entry>, Given), GivenError> {
-    let at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let entry = Entry { rule: rule.clone(), at, by: user() };
+    let entry = Entry::now(rule.clone(), user());
     Given::change(root, |given| given.add(entry))
 }
 

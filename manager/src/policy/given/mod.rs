@@ -12,6 +12,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use outboard_core::manifest::Fault;
 use rustix::fs::{FlockOperation, OFlags, flock};
@@ -91,6 +92,14 @@ impl GivenError {
     pub(crate) fn is_refused(&self) -> bool {
         matches!(self, Self::System { error, .. } if error.kind() == io::ErrorKind::PermissionDenied
             || error.kind() == io::ErrorKind::ReadOnlyFilesystem)
+    }
+}
+
+impl Entry {
+    /// Given now, by this user.
+    pub(crate) fn now(rule: Rule, by: u32) -> Self {
+        let at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        Self { rule, at, by }
     }
 }
 
