@@ -116,7 +116,7 @@ impl Report {
                 name,
                 unit,
                 &of(&[Contender::Outboard]),
-                &of(&[Contender::Kernel, Contender::CopyLoop]),
+                &of(&[Contender::Kernel, Contender::CopyLoop, Contender::Undisturbed]),
                 &of(&[Contender::ByHand]),
                 goal(name),
             ));

@@ -79,7 +79,7 @@ impl Vended {
                     line.split([',', ' ']).next().context("ecm-by-hand printed an empty line")?.to_owned();
                 (name, Driver::ByHand(program))
             }
-            Contender::CopyLoop => bail!("the copy loop drives no device"),
+            Contender::CopyLoop | Contender::Undisturbed => bail!("{} takes no device", contender.name()),
         };
         wait_present(&interface)?;
         Ok(Self { interface, device, driver })

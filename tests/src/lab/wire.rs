@@ -21,6 +21,8 @@ pub enum Contender {
     ByHand,
     /// A plain copy loop between two TAPs, which drives no device: the native benchmark's peer.
     CopyLoop,
+    /// `outboard run`, whose driver is left in peace.
+    Undisturbed,
 }
 
 impl Contender {
@@ -31,6 +33,7 @@ impl Contender {
             Self::Outboard => "outboard",
             Self::ByHand => "by-hand",
             Self::CopyLoop => "copy-loop",
+            Self::Undisturbed => "undisturbed",
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod copy_loop;
 mod measure;
+mod recovery;
 mod rig;
 mod sys;
 mod transfer;
@@ -24,7 +25,10 @@ use crate::lab::wire::ToHost;
 use crate::order::order;
 
 #[derive(Debug, Parser)]
-#[command(name = "bench-native", about = "The program of `cargo xtask bench ecm --native`")]
+#[command(
+    name = "bench-native",
+    about = "The program of `cargo xtask bench ecm --native` and `bench recovery`"
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -44,6 +48,18 @@ enum Command {
         #[arg(long)]
         rounds: u32,
     },
+    /// Measures what the death of a driver costs; prints the same.
+    Recovery {
+        /// The program `outboard`.
+        #[arg(long)]
+        outboard: PathBuf,
+        /// Seconds of each connection.
+        #[arg(long)]
+        seconds: u32,
+        /// Rounds; every second one runs backwards.
+        #[arg(long)]
+        rounds: u32,
+    },
     /// Moves bytes to a discard service or from a source, and prints how many.
     Transfer { direction: Direction, host: Ipv4Addr, seconds: u32 },
     /// Serves discard and source at an address.
@@ -56,6 +72,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Measure { outboard, seconds, rounds } => measure_all(&outboard, seconds, rounds),
+        Command::Recovery { outboard, seconds, rounds } => recovery::measure(&outboard, seconds, rounds),
         Command::Transfer { direction, host, seconds } => transfer::print(direction, host, seconds),
         Command::Serve { host } => transfer::serve(host),
         Command::CopyLoop => copy_loop::run(),

@@ -17,7 +17,7 @@ use crate::lab::sysfs::wait_for;
 use crate::lab::wire::Contender;
 
 /// For the far end to answer: address resolution, and a driver that starts on a busy machine.
-const START: Duration = Duration::from_secs(30);
+pub(super) const START: Duration = Duration::from_secs(30);
 /// For a driver to write its counters.
 const WRITE: Duration = Duration::from_secs(10);
 
@@ -193,7 +193,7 @@ pub(super) fn application(rig: &Rig, before: &[&str], direction: &str, seconds: 
 }
 
 /// Another address in the network of a host.
-fn beside(host: Ipv4Addr) -> Ipv4Addr {
+pub(super) fn beside(host: Ipv4Addr) -> Ipv4Addr {
     let [a, b, c, d] = host.octets();
     Ipv4Addr::new(a, b, c, if d == 2 { 3 } else { 2 })
 }

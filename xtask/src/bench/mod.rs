@@ -36,12 +36,16 @@ pub(crate) struct Arguments {
 enum Bench {
     /// CDC-ECM: the kernel's gadget at SuperSpeed against cdc_ether and the by-hand example.
     Ecm,
+    /// What the death of a driver costs the connections on top of it: killed and stopped again and again, against being left in peace. On
+    /// this very machine, on a virtual dongle. Needs root.
+    Recovery,
 }
 
 impl Bench {
     fn name(self) -> &'static str {
         match self {
             Self::Ecm => "ecm",
+            Self::Recovery => "recovery",
         }
     }
 }
@@ -71,10 +75,10 @@ fn goal(name: &str) -> Option<Goal> {
 pub(crate) fn command(arguments: &Arguments) -> Result<()> {
     let (rounds, seconds) = if arguments.quick { (1, 1) } else { (arguments.rounds, arguments.seconds) };
     let name = arguments.what.name();
-    if arguments.native {
-        return match arguments.what {
-            Bench::Ecm => native::ecm(rounds, seconds),
-        };
+    match arguments.what {
+        Bench::Ecm if arguments.native => return native::ecm(rounds, seconds),
+        Bench::Ecm => {}
+        Bench::Recovery => return native::recovery(rounds, seconds),
     }
     if !install::ready(install::Need::Lab)? {
         bail!("nothing was measured");

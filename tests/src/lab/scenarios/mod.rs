@@ -6,6 +6,7 @@ mod bench_ecm;
 mod broken;
 mod gadget;
 mod hid_events;
+mod manager;
 mod tracing;
 mod usb_net;
 mod usb_trace;
@@ -51,6 +52,15 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         timeout: 300,
         alternates: false,
         run: usb_net::run,
+    },
+    Scenario {
+        name: "manager",
+        about: "`outboard run` on usb-net: given, taken, driven; its driver killed and stopped under TCP; unplugged, plugged in, given back.",
+        contenders: OURS,
+        default: OURS,
+        timeout: 300,
+        alternates: false,
+        run: manager::run,
     },
     Scenario {
         name: "usbip-host",
