@@ -33,8 +33,16 @@ const HARMS: [Harm; 4] = [
     Harm::None,
     Harm::Every("killed-every-second", Signal::KILL, Duration::from_secs(1)),
     Harm::Every("killed-every-100-ms", Signal::KILL, Duration::from_millis(100)),
-    Harm::Every("stopped-every-2-s", Signal::STOP, Duration::from_secs(2)),
+    // Hangs without ten seconds of service in between lead to quarantine, and should.
+    Harm::Every("stopped-every-11-s", Signal::STOP, Duration::from_secs(11)),
 ];
+
+/// The time to the next harm: the period, more or less by up to a quarter. TCP sends again after whole seconds, and would meet each kill of a strict
+/// period.
+fn pause(period: Duration, number: usize) -> Duration {
+    const SHARES: [f64; 7] = [0.93, 1.19, 0.81, 1.07, 0.76, 1.24, 1.0];
+    period.mul_f64(SHARES[number % SHARES.len()])
+}
 
 /// Measures everything, and says it as samples.
 pub(super) fn measure(outboard: &Path, seconds: u32, rounds: u32) -> Result<()> {
@@ -59,10 +67,13 @@ fn transfer(rig: &Rig, harm: Harm, direction: Direction, seconds: u32) -> Result
     let mut child = application.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
     let mut recoveries = Vec::new();
     if let Harm::Every(_, signal, period) = harm {
-        let mut next = Instant::now() + period;
-        while child.try_wait()?.is_none() {
+        let mut next = Instant::now() + pause(period, 0);
+        loop {
             thread::sleep(next.saturating_duration_since(Instant::now()));
-            next += period;
+            if child.try_wait()?.is_some() {
+                break;
+            }
+            next += pause(period, recoveries.len() + 1);
             let pid = Pid::from_raw(process.cast_signed()).context("no process")?;
             // It may have ended by itself, which shows in the number of recoveries.
             let _ = kill_process(pid, signal);
