@@ -147,9 +147,14 @@ impl Attached {
         self.found.node.as_os_str().is_empty()
     }
 
+    /// Its bus, and its address there.
+    pub(super) fn address(&self) -> (u16, u16) {
+        (self.found.bus, self.found.address)
+    }
+
     /// Who is bound, and which configuration is active, may have changed.
     pub(super) fn refresh(&mut self, found: Found) {
-        if found.address == self.found.address && found.bus == self.found.bus {
+        if (found.bus, found.address) == self.address() {
             self.found = found;
         }
     }

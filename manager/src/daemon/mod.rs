@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime};
 
 use outboard_core::registry::{self, Registry};
 use outboard_core::usb::discovery::{self, Event, Found};
+use outboard_core::usb::transport::Transport;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -25,7 +26,6 @@ use crate::policy::rule::Rule;
 use crate::policy::{Decision, Why};
 use crate::supervise::{Access, Asked, Instance, Outcome, Users};
 use crate::usbip::{self, Url};
-use outboard_core::usb::transport::Transport;
 
 /// How long the kernel's drivers have for a new device, with the modules that udev may have to load, before nobody's counts as nobody's.
 const SETTLE: Duration = Duration::from_secs(2);
@@ -42,6 +42,8 @@ type Picture = (Key, registry::Instance);
 struct Served {
     asked: mpsc::Sender<Asked>,
     why: Why,
+    /// The device's bus and its address there: what is plugged into the same place later has another one.
+    address: (u16, u16),
     instance: registry::Instance,
 }
 
@@ -112,7 +114,7 @@ impl Daemon {
                 },
                 event = watch.next() => match event {
                     Event::Arrived(found) => self.arrived(found),
-                    Event::Departed(found) => self.departed(&found.name).await,
+                    Event::Departed(found) => self.departed(&found.name),
                 },
                 Some(request) = requests.recv() => self.asked(request).await,
                 () = settled => self.decide_all(),
@@ -145,18 +147,19 @@ impl Daemon {
         self.decide_all();
     }
 
-    async fn departed(&mut self, name: &str) {
+    fn departed(&mut self, name: &str) {
         tracing::info!(device = name, "unplugged");
         self.devices.remove(name);
         // Those that serve notice by themselves; those that wait for their time do not.
         for (_, served) in self.served.iter().filter(|((device, _), _)| device == name) {
-            let _ = served.asked.send(Asked::Stop).await;
+            // One whose ear is full is ending.
+            let _ = served.asked.try_send(Asked::Stop);
         }
         self.publish();
     }
 
     fn ended(&mut self, key: &Key, outcome: Result<Outcome, String>) {
-        self.served.remove(key);
+        let served = self.served.remove(key);
         match &outcome {
             Ok(Outcome::Stopped) => tracing::info!(device = key.0, "the driver was stopped"),
             Ok(Outcome::Unplugged) => tracing::info!(device = key.0, "the driver ended with its device"),
@@ -165,7 +168,8 @@ impl Daemon {
         if let Some(device) = self.devices.get_mut(&key.0) {
             // It is looked at once more when the kernel has had time for it; what is gone by then has departed.
             device.settles = Some(Instant::now() + SETTLE);
-            device.left_alone |= matches!(outcome, Err(_) | Ok(Outcome::Unplugged));
+            let is_same = served.is_some_and(|served| served.address == device.address());
+            device.left_alone |= is_same && matches!(outcome, Err(_) | Ok(Outcome::Unplugged));
         }
         self.publish();
     }
@@ -266,7 +270,8 @@ impl Daemon {
         let picture = instance.begun();
         let of = key.clone();
         self.lives.spawn_local(async move { (of, instance.run().await.map_err(|error| error.to_string())) });
-        self.served.insert(key, Served { asked, why, instance: picture });
+        let address = self.devices.get(&key.0).map(Attached::address).unwrap_or_default();
+        self.served.insert(key, Served { asked, why, address, instance: picture });
     }
 
     /// What is given was changed, by us or by a command.

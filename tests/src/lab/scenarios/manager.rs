@@ -62,6 +62,12 @@ fn manage(context: &Context, mut manager: Manager) -> Result<()> {
     let now = command(&format!("cat /sys/class/net/{}/ifindex", next.interface))?;
     ensure!(now == index, "it is another interface: {index}, then {now}");
 
+    // At once: another device is there before the driver of the first has ended.
+    context.monitor("device_del dongle")?;
+    plug(context).context("plug it in again at once")?;
+    let next = manager.serving(&device.port, Some(next.process))?;
+    connect(&next.interface)?;
+
     context.monitor("device_del dongle")?;
     device.wait_gone()?;
     wait_until("the device to leave the tree", PATIENCE, || manager.device(&device.port).is_none())?;
