@@ -20,7 +20,12 @@ pub(crate) fn line(text: fmt::Arguments<'_>) {
 
 /// A device's name for people: what it calls itself, without control characters, cut to a readable length.
 pub(crate) fn product_name(device: &Found) -> String {
-    let parts: Vec<String> = [&device.manufacturer, &device.product]
+    name(&device.manufacturer, &device.product)
+}
+
+/// The same from the strings of iManufacturer and iProduct.
+pub(crate) fn name(manufacturer: &Option<String>, product: &Option<String>) -> String {
+    let parts: Vec<String> = [manufacturer, product]
         .into_iter()
         .flatten()
         .map(|text| printable(text))

@@ -5,17 +5,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use outboard_core::registry::{Device, Instance, Process, Sandbox, State, Vended};
 
 use super::Colour;
-use crate::output::printable;
+use crate::output::{name, printable};
 
 /// What a device calls itself.
 pub(super) fn product(device: &Device) -> String {
-    let parts: Vec<String> = [&device.manufacturer, &device.product]
-        .into_iter()
-        .flatten()
-        .map(|text| printable(text))
-        .filter(|text| !text.is_empty())
-        .collect();
-    if parts.is_empty() { "(no name)".into() } else { parts.join(" ") }
+    name(&device.manufacturer, &device.product)
 }
 
 /// Its numbers.
